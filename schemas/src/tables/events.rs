@@ -1,0 +1,61 @@
+//! `events`: the immutable log, the only truth.
+
+use super::Kind::{Bool, Date, Float64, Int64, Text, Timestamp};
+use super::{Column, Table, optional, required};
+
+/// One row is one accepted event.
+pub static EVENTS: Table = Table {
+    name: "events",
+    doc: "One row is one accepted event. The only truth: every other number is a fold over it.",
+    partition_by: &["event_date"],
+    stats: &["session_key", "client_id", "event_type", "occurred_at", "sequence"],
+    columns: &COLUMNS,
+};
+
+static COLUMNS: [Column; 45] = [
+    required("event_date", Date, "UTC date of `occurred_at`; the table is partitioned by it."),
+    required("client_id", Text, "The tenant (`clientid`)."),
+    required("source", Text, "The emitting app, a URI reference."),
+    required("id", Text, "Unique with `client_id` and `source`; a resend repeats it."),
+    required("event_type", Text, "What happened (`type`), e.g. `onboarding.session.started`."),
+    required("session_id", Text, "The session (`subject`), unique within a client."),
+    optional("user_id", Text, "The person (`userid`); pseudonymised when a key is configured."),
+    required("occurred_at", Timestamp, "When it happened (`time`)."),
+    optional("dataschema", Text, "Schema and version of `data` as it arrived; absent means v1."),
+    required("correlation_id", Text, "Trace across apps; the session id where none was given."),
+    optional("causation_id", Text, "The event that caused this one."),
+    optional("extensions", Text, "Further attributes of the envelope, a JSON object."),
+    optional("language", Text, "Language of the session, BCP 47 advised."),
+    optional("user_kind", Text, "`first_time` or `returning`."),
+    optional("conversation_type", Text, "Kind of conversation."),
+    optional("channel", Text, "Where the session came in."),
+    optional("device", Text, "Kind of device."),
+    optional("referrer", Text, "Where the person came from."),
+    optional("step", Text, "Step of the onboarding."),
+    optional("meaningful", Bool, "Whether the input said something; not known counts as yes."),
+    optional("characters", Int64, "Length of the input, characters."),
+    optional("latency_ms", Int64, "How long the answer took, milliseconds."),
+    optional("count", Int64, "How many recommendations were made."),
+    optional("model", Text, "The model that made them."),
+    optional("confidence", Float64, "The model's confidence, 0 to 1."),
+    optional("consensus_confidence", Float64, "Confidence of the validation, 0 to 1."),
+    optional("verdict", Text, "`accept`, `revise` or `reject`."),
+    optional("approver_role", Text, "Who is asked for approval."),
+    optional("decision", Text, "`approved`, `rejected`, `modified` or `escalated`."),
+    optional("seconds_reviewing", Float64, "How long the decision took, seconds."),
+    optional("applied", Int64, "Changes that were applied."),
+    optional("failed", Int64, "Changes that failed."),
+    optional("outcome", Text, "How the session ended."),
+    optional("reason", Text, "Why it was abandoned."),
+    optional("checkpoint_id", Text, "The checkpoint saved or resumed from."),
+    optional("kind", Text, "`transient`, `permanent`, `configuration`, `external`, `unknown`."),
+    optional("code", Text, "The error's code."),
+    optional("message", Text, "The error's words."),
+    optional("stage", Text, "The stage that the error belongs to."),
+    optional("retryable", Bool, "Whether trying again may help."),
+    optional("data", Text, "The whole payload as it arrived, JSON."),
+    required("session_key", Int64, "xxh3-64 of client and session id: rows are sorted by it."),
+    required("received_at", Timestamp, "The record's own or its arrival time."),
+    required("source_partition", Text, "Where it was read: the `app_id` of the transactions."),
+    required("sequence", Int64, "Offset or line within `source_partition`."),
+];
