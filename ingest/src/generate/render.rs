@@ -134,7 +134,7 @@ fn civil(days: i64) -> (i64, u64, u64) {
     use chrono::Datelike;
     let date = i32::try_from(days)
         .ok()
-        .and_then(|days| chrono::NaiveDate::from_epoch_days(days))
+        .and_then(chrono::NaiveDate::from_epoch_days)
         .unwrap_or(chrono::NaiveDate::MAX);
     (i64::from(date.year()), u64::from(date.month()), u64::from(date.day()))
 }
