@@ -1,0 +1,268 @@
+//! Where a lake lies: a folder or a bucket, behind one object store rooted at the lake.
+
+use std::path::{Component, Path as FsPath, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
+use object_store::path::Path;
+use object_store::prefix::PrefixStore;
+use object_store::{
+    BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, RetryConfig,
+};
+use onramp_schemas::clock::{Clock, SystemClock};
+use onramp_schemas::tables;
+use url::Url;
+
+use crate::durable::DurableLocal;
+use crate::error::LakeError;
+use crate::table::Table;
+
+/// How a lake is used, apart from where it lies.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// The clock behind the times in the log (file and commit times).
+    pub clock: Arc<dyn Clock>,
+    /// The longest that one put of a commit may take before its outcome counts as unknown.
+    pub put_timeout: Duration,
+    /// How many times a commit is put again after errors other than lost races.
+    pub put_attempts: u32,
+    /// A writer that has not looked at the log for this long looks before and after a commit: the log may have been
+    /// cleaned up under it. Must stay well below the tables' log retention of two days.
+    pub log_trust: Duration,
+}
+
+impl Default for StoreSettings {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            put_timeout: Duration::from_secs(60),
+            put_attempts: 6,
+            log_trust: Duration::from_secs(3600),
+        }
+    }
+}
+
+/// A lake: the place that holds the tables, each in a folder of its name. Cheap to clone.
+#[derive(Debug, Clone)]
+pub struct Lake {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    root: String,
+    url: Url,
+    prefix: Path,
+    root_store: Arc<dyn ObjectStore>,
+    store: Arc<dyn ObjectStore>,
+    settings: StoreSettings,
+}
+
+impl Lake {
+    /// Opens the lake at a folder path, a `file://` URL or `s3://bucket/prefix`. Nothing is read or written yet.
+    ///
+    /// S3 is configured by the `AWS_*` variables (`AWS_ENDPOINT_URL`, `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`,
+    /// `AWS_REGION`, `AWS_ALLOW_HTTP`).
+    ///
+    /// # Errors
+    /// [`LakeError::Location`] when the address is none, or lies where a file is.
+    pub fn open(url: &str, settings: &StoreSettings) -> Result<Self, LakeError> {
+        let refuse =
+            |reason: &str| LakeError::Location { url: url.to_owned(), reason: reason.to_owned() };
+        match url.split_once("://").map(|(scheme, _)| scheme) {
+            None if url.is_empty() => Err(refuse("it is empty")),
+            None => Self::open_folder(url, FsPath::new(url), settings),
+            Some("file") => {
+                let parsed = Url::parse(url).map_err(|error| refuse(&error.to_string()))?;
+                let folder = parsed
+                    .to_file_path()
+                    .map_err(|()| refuse("it names no folder of this machine"))?;
+                Self::open_folder(url, &folder, settings)
+            }
+            Some("s3" | "s3a") => Self::open_s3(url, std::env::vars(), settings),
+            Some(scheme) => Err(refuse(&format!("{scheme} is not supported"))),
+        }
+    }
+
+    /// As [`Lake::open`] for S3, with these variables in place of the process's environment.
+    ///
+    /// # Errors
+    /// [`LakeError::Location`] when the address or a variable is not usable.
+    pub fn open_s3(
+        url: &str,
+        variables: impl IntoIterator<Item = (String, String)>,
+        settings: &StoreSettings,
+    ) -> Result<Self, LakeError> {
+        let refuse = |reason: String| LakeError::Location { url: url.to_owned(), reason };
+        let parsed = Url::parse(url).map_err(|error| refuse(error.to_string()))?;
+        let bucket = parsed
+            .host_str()
+            .filter(|host| !host.is_empty())
+            .ok_or_else(|| refuse("no bucket is named".into()))?;
+        let prefix =
+            Path::from_url_path(parsed.path()).map_err(|error| refuse(error.to_string()))?;
+        let mut builder = AmazonS3Builder::new()
+            .with_bucket_name(bucket)
+            .with_conditional_put(S3ConditionalPut::ETagMatch)
+            .with_client_options(ClientOptions::new().with_connect_timeout(Duration::from_secs(5)))
+            // Short: the committer retries by itself, after a look at the log.
+            .with_retry(RetryConfig {
+                max_retries: 4,
+                retry_timeout: Duration::from_secs(30),
+                backoff: BackoffConfig {
+                    init_backoff: Duration::from_millis(100),
+                    max_backoff: Duration::from_secs(3),
+                    base: 2.,
+                },
+            });
+        for (name, value) in variables {
+            let name = name.to_ascii_lowercase();
+            if name.starts_with("aws_")
+                && let Ok(key) = name.parse::<AmazonS3ConfigKey>()
+                && key != AmazonS3ConfigKey::Bucket
+            {
+                builder = builder.with_config(key, value);
+            }
+        }
+        let root_store: Arc<dyn ObjectStore> =
+            Arc::new(builder.build().map_err(|error| refuse(error.to_string()))?);
+        let mut location =
+            Url::parse(&format!("s3://{bucket}/")).map_err(|error| refuse(error.to_string()))?;
+        if !prefix.as_ref().is_empty() {
+            location.set_path(&format!("/{prefix}/"));
+        }
+        Ok(Self::with_store(url.to_owned(), location, prefix, root_store, settings))
+    }
+
+    fn open_folder(
+        given: &str,
+        folder: &FsPath,
+        settings: &StoreSettings,
+    ) -> Result<Self, LakeError> {
+        let refuse = |reason: String| LakeError::Location { url: given.to_owned(), reason };
+        let folder = absolute(folder).map_err(|error| refuse(error.to_string()))?;
+        if folder.exists() && !folder.is_dir() {
+            return Err(refuse("it is a file".into()));
+        }
+        let url = Url::from_directory_path(&folder)
+            .map_err(|()| refuse("it is no absolute path".into()))?;
+        let prefix =
+            Path::from_absolute_path(&folder).map_err(|error| refuse(error.to_string()))?;
+        let root =
+            folder.to_str().ok_or_else(|| refuse("its name is not UTF-8".into()))?.to_owned();
+        Ok(Self::with_store(root, url, prefix, Arc::new(DurableLocal::new()), settings))
+    }
+
+    /// A lake at `prefix` of any store that honours `PutMode::Create`; `url` is `root_store`'s own address followed by the prefix.
+    pub fn with_store(
+        root: String,
+        url: Url,
+        prefix: Path,
+        root_store: Arc<dyn ObjectStore>,
+        settings: &StoreSettings,
+    ) -> Self {
+        let store = Arc::new(PrefixStore::new(Arc::clone(&root_store), prefix.clone()));
+        Self {
+            inner: Arc::new(Inner {
+                root,
+                url,
+                prefix,
+                root_store,
+                store,
+                settings: settings.clone(),
+            }),
+        }
+    }
+
+    /// The lake's address for people: an absolute folder path or `s3://bucket/prefix`.
+    pub fn root(&self) -> &str {
+        &self.inner.root
+    }
+
+    /// The lake's address as a URL that ends in a slash.
+    pub fn url(&self) -> Url {
+        self.inner.url.clone()
+    }
+
+    /// The object store rooted at the lake: `events/_delta_log/…`.
+    pub fn store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.inner.store)
+    }
+
+    /// Opens a table, creating it first when it is not there. Any number of processes may do so at once.
+    ///
+    /// # Errors
+    /// When the store fails, cannot do conditional puts, or holds another table in this place.
+    pub async fn create(&self, def: &'static tables::Table) -> Result<Table, LakeError> {
+        if let Some(table) = self.open_table(def).await? {
+            return Ok(table);
+        }
+        if self.inner.url.scheme() != "file" {
+            self.check_conditional_put().await?;
+        }
+        Table::create(self, def).await
+    }
+
+    /// Opens a table; `None` when it does not exist.
+    ///
+    /// # Errors
+    /// When the store fails, or the table is newer than this program or of another shape.
+    pub async fn open_table(
+        &self,
+        def: &'static tables::Table,
+    ) -> Result<Option<Table>, LakeError> {
+        Table::open(self, def).await
+    }
+
+    pub(crate) fn settings(&self) -> &StoreSettings {
+        &self.inner.settings
+    }
+
+    pub(crate) fn root_store(&self) -> Arc<dyn ObjectStore> {
+        Arc::clone(&self.inner.root_store)
+    }
+
+    pub(crate) fn prefix(&self) -> &Path {
+        &self.inner.prefix
+    }
+
+    /// Puts one object twice; the second must be refused.
+    async fn check_conditional_put(&self) -> Result<(), LakeError> {
+        let probe = Path::from(format!("_onramp_probe/{}", uuid::Uuid::new_v4()));
+        let store = self.store();
+        let put =
+            |content: &'static str| store.put_opts(&probe, content.into(), PutMode::Create.into());
+        let fault =
+            |source| LakeError::store("write", format!("{}{probe}", self.inner.url), source);
+        put("first").await.map_err(fault)?;
+        let second = put("second").await;
+        store.delete(&probe).await.map_err(fault)?;
+        match second {
+            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
+            Ok(_) | Err(object_store::Error::NotImplemented { .. }) => {
+                Err(LakeError::NoConditionalPut { url: self.inner.url.to_string() })
+            }
+            Err(source) => Err(fault(source)),
+        }
+    }
+}
+
+/// The absolute path with symbolic links resolved as far as the path exists.
+fn absolute(folder: &FsPath) -> std::io::Result<PathBuf> {
+    let folder = std::path::absolute(folder)?;
+    let mut known = folder.as_path();
+    let mut rest = Vec::new();
+    while !known.exists() {
+        match (known.parent(), known.components().next_back()) {
+            (Some(parent), Some(Component::Normal(name))) => {
+                rest.push(name.to_owned());
+                known = parent;
+            }
+            _ => return Ok(folder),
+        }
+    }
+    let mut path = known.canonicalize()?;
+    path.extend(rest.into_iter().rev());
+    Ok(path)
+}

@@ -1,0 +1,199 @@
+//! Data files: splitting rows by partition value, encoding them as Parquet and putting them durably.
+
+mod encode;
+mod partition;
+mod stats;
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use bytes::Bytes;
+use deltalake::kernel::Add;
+use object_store::path::Path;
+use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
+
+use crate::error::LakeError;
+use crate::file::{PendingFile, SEQUENCES_TAG, SequenceRange};
+use crate::table::Table;
+use encode::Encoder;
+use partition::Partition;
+
+/// Parts of a multipart upload; larger files are never held in memory as a whole.
+const PART_BYTES: usize = 16 << 20;
+
+/// The columns that tell which source partition a row came from and where in it.
+const SOURCE_COLUMNS: (&str, &str) = ("source_partition", "sequence");
+
+impl Table {
+    /// Writes the rows of a batch, in their order, to one file per partition value. The files are durable on return, and
+    /// part of the table once they are committed.
+    ///
+    /// `batch` has the columns of the table's Arrow schema in their order, partition columns included. `sequences` tags the
+    /// files of a table without the columns `source_partition` and `sequence`; otherwise each file's own rows tell.
+    ///
+    /// # Errors
+    /// [`LakeError::Batch`] when the columns do not fit; when the store fails.
+    pub async fn write(
+        &self,
+        batch: RecordBatch,
+        sequences: &[SequenceRange],
+    ) -> Result<Vec<PendingFile>, LakeError> {
+        let def = self.def;
+        let given = sequences.to_vec();
+        let encoded = tokio::task::spawn_blocking(move || {
+            let batch = partition::conform(def, batch)?;
+            let mut files = Vec::new();
+            for (partition, rows) in partition::split(def, batch)? {
+                let mut encoder = Encoder::new(def, partition)?;
+                encoder.write(&rows)?;
+                files.push(encoder.finish(&given)?);
+            }
+            Ok::<_, LakeError>(files)
+        });
+        let encoded = encoded.await.map_err(|error| self.bad_batch(error.to_string()))??;
+        let mut files = Vec::with_capacity(encoded.len());
+        for file in encoded {
+            let path = Path::from(file.path.as_str());
+            self.store
+                .put(&path, file.bytes.clone().into())
+                .await
+                .map_err(|source| LakeError::store("write", self.location(&path), source))?;
+            files.push(self.pending(file));
+        }
+        Ok(files)
+    }
+
+    /// A writer for a file of any size whose rows all have the partition values of the first one.
+    pub fn file_writer(&self) -> FileWriter {
+        FileWriter { table: self.clone(), open: None }
+    }
+
+    fn pending(&self, file: Encoded) -> PendingFile {
+        let tags = (!file.sequences.is_empty()).then(|| {
+            let ranges: BTreeMap<&str, (i64, i64)> = file
+                .sequences
+                .iter()
+                .map(|range| (range.app_id.as_str(), (range.first, range.last)))
+                .collect();
+            HashMap::from([(SEQUENCES_TAG.to_owned(), serde_json::to_string(&ranges).ok())])
+        });
+        let add = Add {
+            path: file.path,
+            partition_values: file.partition_values,
+            size: file.size,
+            modification_time: self.now_ms(),
+            data_change: true,
+            stats: Some(file.stats),
+            tags,
+            deletion_vector: None,
+            base_row_id: None,
+            default_row_commit_version: None,
+            clustering_provider: None,
+        };
+        PendingFile::new(self.def, add)
+    }
+
+    fn bad_batch(&self, reason: String) -> LakeError {
+        LakeError::Batch { table: self.def.name, reason }
+    }
+}
+
+/// An encoded file and what its `add` will say.
+struct Encoded {
+    path: String,
+    bytes: Bytes,
+    size: i64,
+    partition_values: HashMap<String, Option<String>>,
+    stats: String,
+    sequences: Vec<SequenceRange>,
+}
+
+/// Writes one file batch by batch; what is encoded goes to the store in parts. For rewrites.
+pub struct FileWriter {
+    table: Table,
+    open: Option<Open>,
+}
+
+struct Open {
+    encoder: Encoder,
+    upload: Box<dyn MultipartUpload>,
+    path: Path,
+}
+
+impl FileWriter {
+    /// Adds rows behind those that are there.
+    ///
+    /// # Errors
+    /// [`LakeError::Batch`] when the columns do not fit or a row belongs to another partition; when the store fails.
+    pub async fn write(&mut self, batch: RecordBatch) -> Result<(), LakeError> {
+        let def = self.table.def;
+        let split = tokio::task::spawn_blocking(move || {
+            partition::split(def, partition::conform(def, batch)?)
+        });
+        let split = split.await.map_err(|error| self.table.bad_batch(error.to_string()))??;
+        for (partition, rows) in split {
+            let mut open = match self.open.take() {
+                Some(open) => open,
+                None => self.start(partition.clone()).await?,
+            };
+            if *open.encoder.partition() != partition {
+                return Err(self.table.bad_batch("rows of two partitions in one file".into()));
+            }
+            let encode =
+                tokio::task::spawn_blocking(move || open.encoder.write(&rows).map(|()| open));
+            let mut open =
+                encode.await.map_err(|error| self.table.bad_batch(error.to_string()))??;
+            if open.encoder.buffered() >= PART_BYTES {
+                let part = open.encoder.take();
+                self.put_part(&mut open, part).await?;
+            }
+            self.open = Some(open);
+        }
+        Ok(())
+    }
+
+    /// Completes the file; `None` when it got no rows. It is durable on return.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn finish(mut self) -> Result<Option<PendingFile>, LakeError> {
+        let Some(Open { encoder, mut upload, path }) = self.open.take() else { return Ok(None) };
+        let finish = tokio::task::spawn_blocking(move || encoder.finish(&[]));
+        let file = finish.await.map_err(|error| self.table.bad_batch(error.to_string()))??;
+        let put = async {
+            upload.put_part(PutPayload::from_bytes(file.bytes.clone())).await?;
+            upload.complete().await
+        };
+        put.await
+            .map_err(|source| LakeError::store("write", self.table.location(&path), source))?;
+        Ok(Some(self.table.pending(file)))
+    }
+
+    async fn start(&self, partition: Partition) -> Result<Open, LakeError> {
+        let encoder = Encoder::new(self.table.def, partition)?;
+        let path = Path::from(encoder.path());
+        let upload = self.table.store.put_multipart(&path).await;
+        let upload = upload
+            .map_err(|source| LakeError::store("write", self.table.location(&path), source))?;
+        Ok(Open { encoder, upload, path })
+    }
+
+    async fn put_part(&self, open: &mut Open, part: Bytes) -> Result<(), LakeError> {
+        let put = open.upload.put_part(PutPayload::from_bytes(part)).await;
+        put.map_err(|source| LakeError::store("write", self.table.location(&open.path), source))
+    }
+}
+
+/// The schema of the files themselves: partition values stand in the log, not in the file.
+fn file_schema(def: &onramp_schemas::tables::Table) -> Arc<Schema> {
+    let schema = def.arrow_schema();
+    let kept: Vec<_> = schema
+        .fields()
+        .iter()
+        .filter(|field| !def.partition_by.contains(&field.name().as_str()))
+        .cloned()
+        .collect();
+    Arc::new(Schema::new(kept))
+}
