@@ -144,12 +144,7 @@ pub fn fold(digests: &[Digest], rules: &Rules, as_of: i64) -> Option<Folded> {
         _ => None,
     };
     let excluded = fate::excluded(seen, &reached.stage_at, rules);
-    let Reached {
-        stage_at,
-        by_name,
-        opening,
-        furthest,
-    } = reached;
+    let Reached { stage_at, by_name, opening, furthest } = reached;
     Some(Folded {
         stage_at,
         reached: by_name,
@@ -166,8 +161,5 @@ pub fn fold(digests: &[Digest], rules: &Rules, as_of: i64) -> Option<Folded> {
 
 fn coded(digest: &Digest) -> Option<CodedError> {
     let code = digest.code.clone().filter(|_| digest.error)?;
-    Some(CodedError {
-        occurred_at: digest.occurred_at,
-        code,
-    })
+    Some(CodedError { occurred_at: digest.occurred_at, code })
 }

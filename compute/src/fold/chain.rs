@@ -30,12 +30,7 @@ pub(super) fn reach(seen: &[Digest], rules: &Rules) -> Reached {
     }
     let by_name = (0..stage_at.len()).filter(|&stage| stage_at[stage].is_some());
     let by_name = by_name.fold(0, |mask, stage| mask | bit(stage));
-    Reached {
-        stage_at,
-        by_name,
-        opening,
-        furthest,
-    }
+    Reached { stage_at, by_name, opening, furthest }
 }
 
 fn required_step(
@@ -47,9 +42,7 @@ fn required_step(
 ) -> Option<usize> {
     let started_at = stage_at[0]?;
     let previous_at = stage_at[previous]?;
-    let until = rules
-        .window_end(started_at)
-        .min(rules.step_end(stage, previous_at));
+    let until = rules.window_end(started_at).min(rules.step_end(stage, previous_at));
     let index = earliest(seen, stage, previous_at, until, used)?;
     match rules.interruption(seen, previous, stage, previous_at) {
         Some(interrupted_at) if interrupted_at < seen[index].occurred_at => None,
@@ -76,9 +69,7 @@ fn place_optional(
         };
         let until = stage_at[next].unwrap_or_else(|| {
             let interrupted_at = rules.interruption(seen, previous, next, previous_at);
-            rules
-                .window_end(started_at)
-                .min(interrupted_at.unwrap_or(i64::MAX))
+            rules.window_end(started_at).min(interrupted_at.unwrap_or(i64::MAX))
         });
         let mut from = previous_at;
         for stage in previous + 1..next {

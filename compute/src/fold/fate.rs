@@ -85,17 +85,12 @@ pub(super) fn fate(
         (Some(window).filter(|&at| at < as_of), LostHow::Window),
         (order, LostHow::Order),
     ];
-    let first = declared
-        .into_iter()
-        .filter_map(|(at, how)| Some((at?, how)))
-        .min();
+    let first = declared.into_iter().filter_map(|(at, how)| Some((at?, how))).min();
     match first {
         Some((lost_at, how)) => Fate::Abandoned { lost_at, how },
         None => {
             let idle_for = as_of.saturating_sub(last_event_at);
-            Fate::InFlight {
-                active: idle_for < rules.active_within,
-            }
+            Fate::InFlight { active: idle_for < rules.active_within }
         }
     }
 }
@@ -107,13 +102,8 @@ pub(super) fn reason(seen: &[Digest], reached: &Reached, last_event_at: i64) -> 
         return Some(reason);
     }
     let since = reached.stage_at[reached.furthest.checked_sub(1)?]?;
-    let recent = seen
-        .iter()
-        .rev()
-        .take_while(|digest| digest.occurred_at >= since);
-    recent
-        .filter(|digest| digest.error)
-        .find_map(|digest| digest.code.clone())
+    let recent = seen.iter().rev().take_while(|digest| digest.occurred_at >= since);
+    recent.filter(|digest| digest.error).find_map(|digest| digest.code.clone())
 }
 
 /// Whether an exclusion takes the session out: such an event strictly between the two stages, or,
@@ -122,31 +112,23 @@ pub(super) fn excluded(seen: &[Digest], stage_at: &[Option<i64>], rules: &Rules)
     let Some(started_at) = stage_at[0] else {
         return false;
     };
-    rules
-        .exclusions
-        .iter()
-        .enumerate()
-        .any(|(exclusion, &(from, to))| {
-            let Some(after) = stage_at[from] else {
-                return false;
+    rules.exclusions.iter().enumerate().any(|(exclusion, &(from, to))| {
+        let Some(after) = stage_at[from] else {
+            return false;
+        };
+        seen.iter().filter(|digest| digest.exclusions >> exclusion & 1 == 1).any(|digest| {
+            let before_end = match stage_at[to] {
+                Some(end) => digest.occurred_at < end,
+                None => digest.occurred_at <= rules.window_end(started_at),
             };
-            seen.iter()
-                .filter(|digest| digest.exclusions >> exclusion & 1 == 1)
-                .any(|digest| {
-                    let before_end = match stage_at[to] {
-                        Some(end) => digest.occurred_at < end,
-                        None => digest.occurred_at <= rules.window_end(started_at),
-                    };
-                    digest.occurred_at > after && before_end
-                })
+            digest.occurred_at > after && before_end
         })
+    })
 }
 
 /// The abandonments that no activity follows: being activity themselves, those at its last instant.
 fn standing(seen: &[Digest], last_event_at: i64) -> impl Iterator<Item = &Digest> {
     let start = seen.partition_point(|digest| digest.occurred_at < last_event_at);
-    let last = seen[start..]
-        .iter()
-        .take_while(move |digest| digest.occurred_at == last_event_at);
+    let last = seen[start..].iter().take_while(move |digest| digest.occurred_at == last_event_at);
     last.filter(|digest| digest.abandonment)
 }

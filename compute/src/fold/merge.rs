@@ -27,12 +27,7 @@ pub fn merge(left: &[Digest], right: &[Digest]) -> Result<Vec<Digest>, Ambiguous
     let mut union: Vec<Digest> = Vec::with_capacity(left.len() + right.len());
     let mut ids = HashSet::with_capacity(left.len() + right.len());
     let (mut left, mut right) = (left, right);
-    while let Some(occurred_at) = [left, right]
-        .iter()
-        .filter_map(|set| set.first())
-        .map(at)
-        .min()
-    {
+    while let Some(occurred_at) = [left, right].iter().filter_map(|set| set.first()).map(at).min() {
         let (mine, rest) = split_instant(left, occurred_at);
         left = rest;
         let (theirs, rest) = split_instant(right, occurred_at);
@@ -74,9 +69,7 @@ fn missing_from<'a>(one: &'a [Digest], other: &[Digest]) -> Result<Vec<&'a Diges
             None => missing.push(digest),
             Some(copy) if copy == digest => {}
             Some(_) => {
-                return Err(Ambiguous {
-                    occurred_at: digest.occurred_at,
-                });
+                return Err(Ambiguous { occurred_at: digest.occurred_at });
             }
         }
     }
@@ -84,16 +77,12 @@ fn missing_from<'a>(one: &'a [Digest], other: &[Digest]) -> Result<Vec<&'a Diges
 }
 
 fn all_interchangeable(mine: &[Digest], theirs: &[Digest]) -> bool {
-    mine.iter()
-        .all(|one| theirs.iter().all(|other| interchangeable(one, other)))
+    mine.iter().all(|one| theirs.iter().all(|other| interchangeable(one, other)))
 }
 
 /// Whether no fold can tell the order of two events at one instant: they are alike, and neither
 /// could open the session, since the opening event lends it its attributes.
 fn interchangeable(one: &Digest, other: &Digest) -> bool {
-    let alike = Digest {
-        id: other.id,
-        ..one.clone()
-    };
+    let alike = Digest { id: other.id, ..one.clone() };
     one.id == other.id || (alike == *other && one.stages & bit(0) == 0)
 }

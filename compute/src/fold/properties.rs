@@ -129,28 +129,16 @@ proptest! {
 
 /// Events that are alike may swap places, so the opening's index is compared by what it opens.
 fn unplaced(folded: Option<Folded>) -> Option<Folded> {
-    folded.map(|folded| Folded {
-        opening: folded.opening.map(|_| 0),
-        ..folded
-    })
+    folded.map(|folded| Folded { opening: folded.opening.map(|_| 0), ..folded })
 }
 
 /// The definition, read sentence by sentence and without regard to speed.
 fn reference(all: &[Digest], funnel: &Funnel, as_of: i64) -> Option<Folded> {
-    let seen: Vec<Digest> = all
-        .iter()
-        .filter(|d| d.occurred_at <= as_of)
-        .cloned()
-        .collect();
+    let seen: Vec<Digest> = all.iter().filter(|d| d.occurred_at <= as_of).cloned().collect();
     let first = seen.first()?;
     let alive = |d: &&Digest| d.stages != 0 || d.abandonment || d.activity;
     let last_any = seen.iter().map(|d| d.occurred_at).max()?;
-    let last = seen
-        .iter()
-        .filter(alive)
-        .map(|d| d.occurred_at)
-        .max()
-        .unwrap_or(last_any);
+    let last = seen.iter().filter(alive).map(|d| d.occurred_at).max().unwrap_or(last_any);
     let count = funnel.stages.len();
     let (stage_at, reached, opening) = if funnel.order == Order::Unordered {
         reference_unordered(&seen, funnel)
@@ -158,11 +146,7 @@ fn reference(all: &[Digest], funnel: &Funnel, as_of: i64) -> Option<Folded> {
         reference_chain(&seen, funnel)
     };
     let required = funnel.required();
-    let furthest = required
-        .iter()
-        .filter(|&&k| stage_at[k].is_some())
-        .map(|k| k + 1)
-        .max();
+    let furthest = required.iter().filter(|&&k| stage_at[k].is_some()).map(|k| k + 1).max();
     let furthest = furthest.unwrap_or(0);
     let window_end = |start: i64| funnel.window_seconds.map(|w| start + w as i64 * SECOND);
     let mut ways = Vec::new();
@@ -170,29 +154,16 @@ fn reference(all: &[Digest], funnel: &Funnel, as_of: i64) -> Option<Folded> {
     let mut fate = Fate::Orphan;
     if let Some(start) = stage_at[0] {
         let standing = |d: &&Digest| {
-            d.abandonment
-                && !seen
-                    .iter()
-                    .any(|e| alive(&e) && e.occurred_at > d.occurred_at)
+            d.abandonment && !seen.iter().any(|e| alive(&e) && e.occurred_at > d.occurred_at)
         };
-        ways.extend(
-            seen.iter()
-                .find(standing)
-                .map(|d| (d.occurred_at, LostHow::Explicit)),
-        );
+        ways.extend(seen.iter().find(standing).map(|d| (d.occurred_at, LostHow::Explicit)));
         let idle = last + funnel.abandon_after_seconds as i64 * SECOND;
         ways.extend((idle <= as_of).then_some((idle, LostHow::Idle)));
-        ways.extend(
-            window_end(start)
-                .filter(|&w| w < as_of)
-                .map(|w| (w, LostHow::Window)),
-        );
+        ways.extend(window_end(start).filter(|&w| w < as_of).map(|w| (w, LostHow::Window)));
         let next = required.iter().find(|&&k| k >= furthest);
         if let Some(&next) = next.filter(|_| funnel.order == Order::Strict) {
             let since = stage_at[furthest - 1].unwrap();
-            let cut = seen
-                .iter()
-                .find(|d| d.occurred_at > since && breaks(d, furthest - 1, next));
+            let cut = seen.iter().find(|d| d.occurred_at > since && breaks(d, furthest - 1, next));
             ways.extend(cut.map(|d| (d.occurred_at, LostHow::Order)));
         }
         ways.sort();
@@ -207,11 +178,7 @@ fn reference(all: &[Digest], funnel: &Funnel, as_of: i64) -> Option<Folded> {
             let since = stage_at[furthest - 1].unwrap();
             let codes = seen.iter().filter(|d| d.error && d.occurred_at >= since);
             let code = codes.filter_map(|d| d.code.clone()).last();
-            reason = seen
-                .iter()
-                .filter(standing)
-                .find_map(|d| d.reason.clone())
-                .or(code);
+            reason = seen.iter().filter(standing).find_map(|d| d.reason.clone()).or(code);
         }
     }
     let excluded = stage_at[0].is_some()
@@ -228,10 +195,10 @@ fn reference(all: &[Digest], funnel: &Funnel, as_of: i64) -> Option<Folded> {
                     }
             })
         });
-    let errors = seen.iter().filter(|d| d.error).map(|d| super::CodedError {
-        occurred_at: d.occurred_at,
-        code: d.code.clone().unwrap(),
-    });
+    let errors = seen
+        .iter()
+        .filter(|d| d.error)
+        .map(|d| super::CodedError { occurred_at: d.occurred_at, code: d.code.clone().unwrap() });
     Some(Folded {
         reached,
         opening,
@@ -250,9 +217,7 @@ type Matched = (Vec<Option<i64>>, u32, Option<usize>);
 
 /// Whether an event of the funnel belongs to no stage from `from` to `to`.
 fn breaks(digest: &Digest, from: usize, to: usize) -> bool {
-    let met: Vec<usize> = (0..STAGES)
-        .filter(|k| digest.stages & 1 << k != 0)
-        .collect();
+    let met: Vec<usize> = (0..STAGES).filter(|k| digest.stages & 1 << k != 0).collect();
     !met.is_empty() && !met.iter().any(|k| (from..=to).contains(k))
 }
 
@@ -273,30 +238,19 @@ fn reference_chain(seen: &[Digest], funnel: &Funnel) -> Matched {
     let start = seen[opening].occurred_at;
     stage_at[0] = Some(start);
     let mut used = vec![opening];
-    let within = |t: i64| {
-        funnel
-            .window_seconds
-            .is_none_or(|w| t <= start + w as i64 * SECOND)
-    };
+    let within = |t: i64| funnel.window_seconds.is_none_or(|w| t <= start + w as i64 * SECOND);
     let step = |k: usize, from: i64, t: i64| {
-        funnel.stages[k]
-            .step_window_seconds
-            .is_none_or(|w| t <= from + w as i64 * SECOND)
+        funnel.stages[k].step_window_seconds.is_none_or(|w| t <= from + w as i64 * SECOND)
     };
     let strict = funnel.order == Order::Strict;
     let cut = |from: i64, t: i64, p: usize, k: usize| {
-        strict
-            && seen
-                .iter()
-                .any(|d| d.occurred_at > from && d.occurred_at < t && breaks(d, p, k))
+        strict && seen.iter().any(|d| d.occurred_at > from && d.occurred_at < t && breaks(d, p, k))
     };
     let required = funnel.required();
     for pair in required.windows(2) {
         let Some(from) = stage_at[pair[0]] else { break };
         let k = pair[1];
-        let found = pick(seen, k, &used, |t| {
-            t >= from && within(t) && step(k, from, t)
-        });
+        let found = pick(seen, k, &used, |t| t >= from && within(t) && step(k, from, t));
         if let Some(i) = found.filter(|&i| !cut(from, seen[i].occurred_at, pair[0], k)) {
             stage_at[k] = Some(seen[i].occurred_at);
             used.push(i);
@@ -324,10 +278,7 @@ fn reference_chain(seen: &[Digest], funnel: &Funnel) -> Matched {
             }
         }
     }
-    let mask = (0..STAGES)
-        .filter(|&k| stage_at[k].is_some())
-        .map(|k| 1 << k)
-        .sum();
+    let mask = (0..STAGES).filter(|&k| stage_at[k].is_some()).map(|k| 1 << k).sum();
     (stage_at, mask, Some(opening))
 }
 
@@ -340,9 +291,7 @@ fn reference_unordered(seen: &[Digest], funnel: &Funnel) -> Matched {
     let mut used = vec![opening];
     let mut mask = 1;
     for k in 1..funnel.stages.len() {
-        let end = funnel
-            .window_seconds
-            .map_or(i64::MAX, |w| start + w as i64 * SECOND);
+        let end = funnel.window_seconds.map_or(i64::MAX, |w| start + w as i64 * SECOND);
         if let Some(i) = pick(seen, k, &used, |t| t >= start && t <= end) {
             used.push(i);
             mask |= 1 << k;
@@ -351,9 +300,7 @@ fn reference_unordered(seen: &[Digest], funnel: &Funnel) -> Matched {
     let mut times: Vec<i64> = used.iter().map(|&i| seen[i].occurred_at).collect();
     times.sort();
     for (k, &at) in times.iter().enumerate() {
-        let limit = funnel.stages[k]
-            .step_window_seconds
-            .map_or(i64::MAX, |w| w as i64 * SECOND);
+        let limit = funnel.stages[k].step_window_seconds.map_or(i64::MAX, |w| w as i64 * SECOND);
         let gap = if k == 0 { 0 } else { at - times[k - 1] };
         if gap > limit || (k > 0 && stage_at[k - 1].is_none()) {
             break;

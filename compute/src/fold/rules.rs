@@ -30,15 +30,10 @@ impl Rules {
     /// Compiles a checked funnel.
     pub fn new(funnel: &Funnel) -> Rules {
         let stages = funnel.stages.iter();
-        let exclusions = funnel
-            .exclusions
-            .iter()
-            .map(|e| (e.from_stage - 1, e.to_stage - 1));
+        let exclusions = funnel.exclusions.iter().map(|e| (e.from_stage - 1, e.to_stage - 1));
         Rules {
             order: funnel.order,
-            step_windows: stages
-                .map(|stage| stage.step_window_seconds.map(micros))
-                .collect(),
+            step_windows: stages.map(|stage| stage.step_window_seconds.map(micros)).collect(),
             required: funnel.required(),
             window: funnel.window_seconds.map(micros),
             exclusions: exclusions.collect(),
@@ -64,8 +59,7 @@ impl Rules {
 
     /// The last instant at which a stage of a session opened at `started_at` counts.
     pub(super) fn window_end(&self, started_at: i64) -> i64 {
-        self.window
-            .map_or(i64::MAX, |window| started_at.saturating_add(window))
+        self.window.map_or(i64::MAX, |window| started_at.saturating_add(window))
     }
 
     /// The last instant at which a stage counts after the stage before it at `previous_at`.
@@ -94,10 +88,7 @@ impl Rules {
         let allowed = (stage..=next).fold(0, |mask, stage| mask | bit(stage));
         let after = seen.partition_point(|digest| digest.occurred_at <= reached_at);
         let interrupts = |digest: &&Digest| digest.stages != 0 && digest.stages & allowed == 0;
-        seen[after..]
-            .iter()
-            .find(interrupts)
-            .map(|digest| digest.occurred_at)
+        seen[after..].iter().find(interrupts).map(|digest| digest.occurred_at)
     }
 }
 
@@ -137,7 +128,5 @@ pub(super) fn earliest(
 
 /// Whole seconds as microseconds; beyond the range of time it means "never".
 fn micros(seconds: u64) -> i64 {
-    i64::try_from(seconds)
-        .unwrap_or(i64::MAX)
-        .saturating_mul(1_000_000)
+    i64::try_from(seconds).unwrap_or(i64::MAX).saturating_mul(1_000_000)
 }

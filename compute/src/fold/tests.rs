@@ -59,11 +59,7 @@ fn at(digests: &[Digest], funnel: &Funnel, second: i64) -> Folded {
 }
 
 fn seconds(folded: &Folded) -> Vec<Option<i64>> {
-    folded
-        .stage_at
-        .iter()
-        .map(|at| at.map(|at| at / SECOND))
-        .collect()
+    folded.stage_at.iter().map(|at| at.map(|at| at / SECOND)).collect()
 }
 
 fn lost(folded: &Folded) -> Option<(i64, LostHow)> {
@@ -72,11 +68,7 @@ fn lost(folded: &Folded) -> Option<(i64, LostHow)> {
 
 #[test]
 fn a_stage_before_its_predecessor_does_not_count() {
-    let folded = at(
-        &events(&[(1, &[2]), (5, &[1]), (9, &[2])]),
-        &funnel(2, "", &[]),
-        10,
-    );
+    let folded = at(&events(&[(1, &[2]), (5, &[1]), (9, &[2])]), &funnel(2, "", &[]), 10);
     assert_eq!(seconds(&folded), [Some(5), Some(9)]);
     assert_eq!(folded.opening, Some(1));
     assert_eq!(folded.fate, Fate::Completed);
@@ -85,10 +77,7 @@ fn a_stage_before_its_predecessor_does_not_count() {
 #[test]
 fn a_late_earlier_start_unreaches_a_stage_under_a_window() {
     let funnel = funnel(2, "window_seconds = 10", &[]);
-    assert_eq!(
-        seconds(&at(&events(&[(5, &[1]), (15, &[2])]), &funnel, 20)),
-        [Some(5), Some(15)]
-    );
+    assert_eq!(seconds(&at(&events(&[(5, &[1]), (15, &[2])]), &funnel, 20)), [Some(5), Some(15)]);
     let earlier = events(&[(4, &[1]), (5, &[1]), (15, &[2])]);
     assert_eq!(seconds(&at(&earlier, &funnel, 20)), [Some(4), None]);
 }
@@ -100,33 +89,17 @@ fn an_event_is_used_for_one_stage_only() {
     assert_eq!(seconds(&folded), [Some(1), None, None]);
     let folded = at(&events(&[(1, &[1, 2]), (1, &[1])]), &funnel, 2);
     assert_eq!(seconds(&folded), [Some(1), Some(1), None]);
-    assert_eq!(
-        folded.opening,
-        Some(1),
-        "the event that meets fewer later stages opens"
-    );
+    assert_eq!(folded.opening, Some(1), "the event that meets fewer later stages opens");
 }
 
 #[test]
 fn windows_are_inclusive() {
     let window = funnel(2, "window_seconds = 10", &[]);
-    assert_eq!(
-        at(&events(&[(1, &[1]), (11, &[2])]), &window, 20).furthest,
-        2
-    );
-    assert_eq!(
-        at(&events(&[(1, &[1]), (12, &[2])]), &window, 20).furthest,
-        1
-    );
+    assert_eq!(at(&events(&[(1, &[1]), (11, &[2])]), &window, 20).furthest, 2);
+    assert_eq!(at(&events(&[(1, &[1]), (12, &[2])]), &window, 20).furthest, 1);
     let step = funnel(3, "", &[(3, "step_window_seconds = 5")]);
-    assert_eq!(
-        at(&events(&[(1, &[1]), (9, &[2]), (14, &[3])]), &step, 20).furthest,
-        3
-    );
-    assert_eq!(
-        at(&events(&[(1, &[1]), (9, &[2]), (15, &[3])]), &step, 20).furthest,
-        2
-    );
+    assert_eq!(at(&events(&[(1, &[1]), (9, &[2]), (14, &[3])]), &step, 20).furthest, 3);
+    assert_eq!(at(&events(&[(1, &[1]), (9, &[2]), (15, &[3])]), &step, 20).furthest, 2);
 }
 
 #[test]
@@ -134,10 +107,7 @@ fn only_events_up_to_the_as_of_instant_count() {
     let digests = events(&[(1, &[1]), (5, &[2])]);
     let funnel = funnel(2, "", &[]);
     assert_eq!(fold(&digests, &Rules::new(&funnel), 0), None);
-    assert_eq!(
-        at(&digests, &funnel, 4).fate,
-        Fate::InFlight { active: true }
-    );
+    assert_eq!(at(&digests, &funnel, 4).fate, Fate::InFlight { active: true });
     assert_eq!(at(&digests, &funnel, 5).fate, Fate::Completed);
 }
 
@@ -169,21 +139,12 @@ fn an_optional_stage_lies_between_its_neighbours_and_never_blocks() {
     let funnel = funnel(3, "", &[(2, "optional = true")]);
     let stages = |list| seconds(&at(&events(list), &funnel, 20));
     assert_eq!(stages(&[(1, &[1]), (3, &[3])]), [Some(1), None, Some(3)]);
-    assert_eq!(
-        stages(&[(1, &[1]), (2, &[2]), (3, &[3])]),
-        [Some(1), Some(2), Some(3)]
-    );
-    assert_eq!(
-        stages(&[(1, &[1]), (3, &[3]), (4, &[2])]),
-        [Some(1), None, Some(3)]
-    );
+    assert_eq!(stages(&[(1, &[1]), (2, &[2]), (3, &[3])]), [Some(1), Some(2), Some(3)]);
+    assert_eq!(stages(&[(1, &[1]), (3, &[3]), (4, &[2])]), [Some(1), None, Some(3)]);
     assert_eq!(stages(&[(1, &[1]), (4, &[2])]), [Some(1), Some(4), None]);
     assert_eq!(stages(&[(1, &[1]), (3, &[2, 3])]), [Some(1), None, Some(3)]);
     let folded = at(&events(&[(1, &[1]), (4, &[2])]), &funnel, 20);
-    assert_eq!(
-        folded.furthest, 1,
-        "optional stages do not move the furthest stage"
-    );
+    assert_eq!(folded.furthest, 1, "optional stages do not move the furthest stage");
 }
 
 #[test]
@@ -206,11 +167,7 @@ fn exclusions_take_a_session_out() {
     let funnel = parse(&text, "test").unwrap();
     let with = |second: i64, rest: &[(i64, &[usize])]| {
         let mut digests = events(rest);
-        digests.push(Digest {
-            exclusions: 1,
-            id: 99,
-            ..events(&[(second, &[])])[0].clone()
-        });
+        digests.push(Digest { exclusions: 1, id: 99, ..events(&[(second, &[])])[0].clone() });
         digests.sort_by_key(|digest| digest.occurred_at);
         at(&digests, &funnel, 100).excluded
     };
@@ -235,41 +192,21 @@ fn an_abandonment_stands_until_later_activity() {
     assert_eq!(lost(&folded), Some((5, LostHow::Explicit)));
     assert_eq!(folded.reason_text(), Some("bored"));
     digests.extend(events(&[(5, &[])]));
-    assert_eq!(
-        lost(&at(&digests, &funnel, 50)),
-        Some((5, LostHow::Explicit)),
-        "same instant"
-    );
+    assert_eq!(lost(&at(&digests, &funnel, 50)), Some((5, LostHow::Explicit)), "same instant");
     digests.extend(events(&[(6, &[])]));
-    assert_eq!(
-        at(&digests, &funnel, 50).fate,
-        Fate::InFlight { active: true }
-    );
-    assert_eq!(
-        lost(&at(&digests, &funnel, 106)),
-        Some((106, LostHow::Idle))
-    );
+    assert_eq!(at(&digests, &funnel, 50).fate, Fate::InFlight { active: true });
+    assert_eq!(lost(&at(&digests, &funnel, 106)), Some((106, LostHow::Idle)));
     assert_eq!(at(&digests, &funnel, 106).reason_text(), Some("idle"));
 }
 
 #[test]
 fn activity_is_the_funnels_own_condition() {
-    let funnel = funnel(
-        2,
-        "abandon_after_seconds = 10\nactive_within_seconds = 5",
-        &[],
-    );
+    let funnel = funnel(2, "abandon_after_seconds = 10\nactive_within_seconds = 5", &[]);
     let mut digests = events(&[(1, &[1]), (8, &[])]);
     assert_eq!(at(&digests, &funnel, 11).last_event_at, 8 * SECOND);
     digests[1].activity = false;
-    assert_eq!(
-        at(&digests, &funnel, 6).fate,
-        Fate::InFlight { active: false }
-    );
-    assert_eq!(
-        at(&digests, &funnel, 5).fate,
-        Fate::InFlight { active: true }
-    );
+    assert_eq!(at(&digests, &funnel, 6).fate, Fate::InFlight { active: false });
+    assert_eq!(at(&digests, &funnel, 5).fate, Fate::InFlight { active: true });
     assert_eq!(lost(&at(&digests, &funnel, 11)), Some((11, LostHow::Idle)));
 }
 
@@ -278,30 +215,19 @@ fn the_window_loses_a_session_only_once_it_is_over() {
     let funnel = funnel(2, "window_seconds = 10", &[]);
     let digests = events(&[(1, &[1])]);
     assert_eq!(at(&digests, &funnel, 11).lost(), None);
-    assert_eq!(
-        lost(&at(&digests, &funnel, 12)),
-        Some((11, LostHow::Window))
-    );
+    assert_eq!(lost(&at(&digests, &funnel, 12)), Some((11, LostHow::Window)));
 }
 
 #[test]
 fn the_reason_falls_back_to_the_last_error_at_the_furthest_stage() {
     let funnel = funnel(3, "abandon_after_seconds = 10", &[]);
     let mut digests = events(&[(1, &[1]), (3, &[2])]);
-    digests.extend([
-        error(2, Some("EARLY")),
-        error(3, Some("TIE")),
-        error(4, Some("LAST")),
-    ]);
+    digests.extend([error(2, Some("EARLY")), error(3, Some("TIE")), error(4, Some("LAST"))]);
     digests.extend([error(5, None)]);
     digests.sort_by_key(|digest| digest.occurred_at);
     let folded = at(&digests, &funnel, 50);
     assert_eq!(folded.reason_text(), Some("LAST"));
-    assert_eq!(
-        folded.errors.len(),
-        3,
-        "an error without a code does not count"
-    );
+    assert_eq!(folded.errors.len(), 3, "an error without a code does not count");
     digests.push(abandonment(6, None));
     assert_eq!(at(&digests, &funnel, 50).reason_text(), Some("LAST"));
     let mut plain = events(&[(1, &[1])]);
@@ -312,30 +238,19 @@ fn the_reason_falls_back_to_the_last_error_at_the_furthest_stage() {
 #[test]
 fn a_session_without_the_first_stage_is_an_orphan() {
     let folded = at(&events(&[(2, &[2]), (3, &[])]), &funnel(2, "", &[]), 10);
-    assert_eq!(
-        (folded.fate, folded.furthest, folded.opening),
-        (Fate::Orphan, 0, None)
-    );
+    assert_eq!((folded.fate, folded.furthest, folded.opening), (Fate::Orphan, 0, None));
     assert_eq!(folded.first_event_at, 2 * SECOND);
 }
 
 #[test]
 fn merging_refuses_to_guess_an_order() {
     let both = events(&[(1, &[1]), (1, &[2])]);
-    let ambiguous = Err(Ambiguous {
-        occurred_at: SECOND,
-    });
+    let ambiguous = Err(Ambiguous { occurred_at: SECOND });
     assert_eq!(merge(&both[..1], &both[1..]), ambiguous);
     assert_eq!(merge(&both, &both[1..]), Ok(both.clone()));
     assert_eq!(merge(&both[..1], &both), Ok(both.clone()));
     let alike = events(&[(1, &[2]), (1, &[2])]);
     assert_eq!(merge(&alike[..1], &alike[1..]), Ok(alike));
-    let earlier = Digest {
-        occurred_at: 0,
-        ..both[0].clone()
-    };
-    assert_eq!(
-        merge(&both[..1], std::slice::from_ref(&earlier)),
-        Ok(vec![earlier])
-    );
+    let earlier = Digest { occurred_at: 0, ..both[0].clone() };
+    assert_eq!(merge(&both[..1], std::slice::from_ref(&earlier)), Ok(vec![earlier]));
 }

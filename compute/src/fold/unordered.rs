@@ -11,12 +11,7 @@ pub(super) fn reach(seen: &[Digest], rules: &Rules) -> Reached {
     let count = rules.count();
     let mut stage_at = vec![None; count];
     let Some(opening) = earliest(seen, 0, i64::MIN, i64::MAX, &[]) else {
-        return Reached {
-            stage_at,
-            by_name: 0,
-            opening: None,
-            furthest: 0,
-        };
+        return Reached { stage_at, by_name: 0, opening: None, furthest: 0 };
     };
     let started_at = seen[opening].occurred_at;
     let until = rules.window_end(started_at);
@@ -39,10 +34,5 @@ pub(super) fn reach(seen: &[Digest], rules: &Rules) -> Reached {
         stage_at[stage] = Some(at);
         furthest = stage + 1;
     }
-    Reached {
-        stage_at,
-        by_name,
-        opening: Some(opening),
-        furthest,
-    }
+    Reached { stage_at, by_name, opening: Some(opening), furthest }
 }

@@ -17,12 +17,8 @@ pub struct Part {
 /// `mix = (w₂ − w₁)((r₁ + r₂)/2 − (R₁ + R₂)/2)`, `rate = (w₁ + w₂)/2 · (r₂ − r₁)`. A group absent
 /// from one period takes the other's rate. `None` where a whole period is empty.
 pub fn kitagawa(groups: &[(Proportion, Proportion)]) -> Option<Vec<Part>> {
-    let total = |side: fn(&(Proportion, Proportion)) -> Proportion| {
-        groups.iter().map(side).fold(Proportion::default(), |sum, group| {
-            Proportion::new(sum.reached + group.reached, sum.total + group.total)
-        })
-    };
-    let (first, second) = (total(|group| group.0), total(|group| group.1));
+    let first: Proportion = groups.iter().map(|group| group.0).sum();
+    let second: Proportion = groups.iter().map(|group| group.1).sum();
     let centre = (first.rate()? + second.rate()?) / 2.0;
     let part = |(one, two): &(Proportion, Proportion)| {
         let rate_1 = one.rate().or(two.rate()).unwrap_or(centre);

@@ -1,5 +1,7 @@
 //! Proportions: an interval for one, an interval and a test for the difference of two.
 
+use std::iter::Sum;
+
 use super::Z_95;
 use super::distribution::normal_two_sided;
 
@@ -32,6 +34,14 @@ pub struct Difference {
     pub z: f64,
     /// Its two-sided p-value.
     pub p: f64,
+}
+
+impl Sum for Proportion {
+    fn sum<I: Iterator<Item = Proportion>>(parts: I) -> Proportion {
+        parts.fold(Proportion::default(), |sum, part| {
+            Proportion::new(sum.reached + part.reached, sum.total + part.total)
+        })
+    }
 }
 
 impl Proportion {

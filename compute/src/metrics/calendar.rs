@@ -1,0 +1,108 @@
+//! Instants and local calendars.
+
+use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
+use chrono_tz::Tz;
+use serde::{Serialize, Serializer};
+
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// Microseconds UTC, written as RFC 3339 with six digits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Instant(pub i64);
+
+impl Serialize for Instant {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&utc(self.0).format("%Y-%m-%dT%H:%M:%S%.6fZ"))
+    }
+}
+
+/// The instant as a date and time; the calendar's end beyond the years it knows.
+fn utc(micros: i64) -> DateTime<Utc> {
+    let end = if micros < 0 { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+    DateTime::from_timestamp_micros(micros).unwrap_or(end)
+}
+
+fn local(micros: i64, timezone: Tz) -> NaiveDateTime {
+    utc(micros).with_timezone(&timezone).naive_local()
+}
+
+/// The calendar date at an instant.
+pub fn local_date(micros: i64, timezone: Tz) -> NaiveDate {
+    local(micros, timezone).date()
+}
+
+/// The local hour of the week, Monday 00 = 0, to 167.
+pub fn hour_of_week(micros: i64, timezone: Tz) -> u32 {
+    let local = local(micros, timezone);
+    local.weekday().num_days_from_monday() * 24 + local.hour()
+}
+
+/// The first instant of a date, in microseconds UTC: local midnight, the earlier one where the
+/// clock is set back across it, the end of the gap where it is set forward across it.
+pub fn local_midnight(date: NaiveDate, timezone: Tz) -> i64 {
+    let midnight = date.and_time(NaiveTime::MIN);
+    let guess = midnight.and_utc().timestamp_micros();
+    // No zone is a full day away from UTC, so that the date begins between these two.
+    let (mut before, mut reached) = (guess - DAY_MICROS, guess + DAY_MICROS);
+    while reached - before > 1 {
+        let middle = before + (reached - before) / 2;
+        if local(middle, timezone) >= midnight {
+            reached = middle;
+        } else {
+            before = middle;
+        }
+    }
+    reached
+}
+
+/// The Monday of the ISO week that holds a date.
+pub fn monday_of(date: NaiveDate) -> NaiveDate {
+    let days = u64::from(date.weekday().num_days_from_monday());
+    date.checked_sub_days(Days::new(days)).unwrap_or(date)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn date(year: i32, month: u32, day: u32) -> NaiveDate {
+        NaiveDate::from_ymd_opt(year, month, day).unwrap()
+    }
+
+    fn at(text: &str) -> i64 {
+        text.parse::<DateTime<Utc>>().unwrap().timestamp_micros()
+    }
+
+    #[test]
+    fn midnights_follow_the_clock() {
+        let cases = [
+            (chrono_tz::Europe::Berlin, date(2026, 3, 29), "2026-03-28T23:00:00Z"),
+            (chrono_tz::Europe::Berlin, date(2026, 3, 30), "2026-03-29T22:00:00Z"),
+            (chrono_tz::UTC, date(2026, 3, 30), "2026-03-30T00:00:00Z"),
+            // Set forward at midnight: the day begins at 01:00.
+            (chrono_tz::America::Sao_Paulo, date(2018, 11, 4), "2018-11-04T03:00:00Z"),
+            // Set back at midnight, into the day before: midnight comes once more.
+            (chrono_tz::America::Havana, date(2025, 11, 2), "2025-11-02T04:00:00Z"),
+            (chrono_tz::Pacific::Kiritimati, date(2026, 1, 1), "2025-12-31T10:00:00Z"),
+        ];
+        for (zone, day, expected) in cases {
+            assert_eq!(local_midnight(day, zone), at(expected), "{zone} {day}");
+        }
+    }
+
+    #[test]
+    fn hours_of_the_week_are_local() {
+        let berlin = chrono_tz::Europe::Berlin;
+        assert_eq!(hour_of_week(at("2026-03-29T22:00:00Z"), berlin), 0);
+        assert_eq!(hour_of_week(at("2026-03-29T21:59:59.999999Z"), berlin), 167);
+        assert_eq!(hour_of_week(at("2026-03-29T01:30:00Z"), berlin), 6 * 24 + 3);
+        assert_eq!(hour_of_week(at("1969-12-29T00:00:00Z"), chrono_tz::UTC), 0);
+    }
+
+    #[test]
+    fn instants_keep_their_microseconds() {
+        let text = serde_json::to_string(&Instant(at("2026-04-13T01:00:00.000001Z"))).unwrap();
+        assert_eq!(text, "\"2026-04-13T01:00:00.000001Z\"");
+        assert_eq!(monday_of(date(2026, 1, 1)), date(2025, 12, 29));
+    }
+}

@@ -1,0 +1,207 @@
+//! Weekly cohorts, how far each got by age, and whether conversion moves.
+
+use chrono::{Datelike, Days, NaiveDate};
+use chrono_tz::Tz;
+use serde::Serialize;
+
+use super::Thresholds;
+use super::calendar::{local_date, local_midnight, monday_of};
+use super::population::{Basis, Counts, Shape, between};
+use super::rates::{Rate, StageRates, overall, stage_rates};
+use crate::fold::{Fate, Session};
+use crate::statistics::proportion::Proportion;
+use crate::statistics::quantile::percentile;
+use crate::statistics::trend::{Point, weighted_slope};
+
+/// Ages of the triangle, in days.
+pub const AGES_DAYS: [i64; 10] = [1, 2, 3, 4, 5, 6, 7, 14, 21, 28];
+const DAY_MICROS: i64 = 86_400_000_000;
+
+/// Where a figure is heading, judged after any correction for the number of tests.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Direction {
+    /// Significantly upwards.
+    Improving,
+    /// Significantly downwards.
+    Declining,
+    /// No significant change.
+    Stable,
+}
+
+impl Direction {
+    pub(super) fn judge(change: f64, p: Option<f64>, significance: f64) -> Direction {
+        match p {
+            Some(p) if p <= significance && change > 0.0 => Direction::Improving,
+            Some(p) if p <= significance && change < 0.0 => Direction::Declining,
+            _ => Direction::Stable,
+        }
+    }
+}
+
+/// Sessions that started in one ISO week of the report's time zone.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Cohort {
+    /// ISO week, as `2026-W12`.
+    pub week: String,
+    /// Its Monday, local.
+    pub monday: NaiveDate,
+    /// Weeks since the first one listed.
+    pub index: usize,
+    /// The week is cut by the period or by the as-of instant.
+    pub partial: bool,
+    /// Every session of it has been watched for the horizon.
+    pub mature: bool,
+    /// Sessions started.
+    pub sessions: u64,
+    /// Sessions still in flight.
+    pub in_flight: u64,
+    /// How far they got.
+    pub stages: Vec<StageRates>,
+    /// Conversion within the horizon, of those watched that long.
+    pub mature_conversion: Rate,
+    /// Median time to complete, of those that did.
+    pub median_seconds_to_complete: Option<f64>,
+    /// Conversion by age.
+    pub by_age: Vec<AgeCell>,
+}
+
+/// Sessions of a week that completed within an age.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct AgeCell {
+    /// The age in days of 24 hours, inclusive.
+    pub age_days: i64,
+    /// `null` until every session of the week is that old.
+    pub conversion: Option<Rate>,
+}
+
+/// A line through the mature conversion of whole mature weeks.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Trend {
+    /// Change of the conversion rate per week; `null` with fewer than three weeks.
+    pub slope_per_week: Option<f64>,
+    /// Two-sided p-value; `null` too where the weeks lie on the line exactly.
+    pub p: Option<f64>,
+    /// Weeks fitted.
+    pub weeks: usize,
+    /// What that means.
+    pub direction: Direction,
+}
+
+struct Week {
+    monday: NaiveDate,
+    start: i64,
+    end: i64,
+}
+
+/// What is added up for one week.
+struct Tally {
+    counts: Counts,
+    mature: Counts,
+    in_flight: u64,
+    to_complete: Vec<i64>,
+}
+
+pub(super) fn cohorts(
+    members: &[&Session],
+    shape: &Shape,
+    period: (i64, i64),
+    timezone: Tz,
+    (as_of, horizon): (i64, i64),
+) -> Vec<Cohort> {
+    let weeks = weeks(period, timezone);
+    let tallies = tally(members, &weeks, shape, Basis::mature(as_of, horizon));
+    let cohort = |(index, (week, mut tally)): (usize, (&Week, Tally))| {
+        let watched_from = week.end.min(period.1);
+        let iso = week.monday.iso_week();
+        tally.to_complete.sort_unstable();
+        Cohort {
+            week: format!("{:04}-W{:02}", iso.year(), iso.week()),
+            monday: week.monday,
+            index,
+            partial: week.start < period.0 || week.end > period.1 || week.end > as_of,
+            mature: watched_from.saturating_add(horizon) <= as_of,
+            sessions: tally.counts.sessions,
+            in_flight: tally.in_flight,
+            stages: stage_rates(shape, &tally.counts),
+            mature_conversion: overall(shape, &tally.mature).into(),
+            median_seconds_to_complete: percentile(&tally.to_complete, 50),
+            by_age: triangle(&tally, watched_from, as_of),
+        }
+    };
+    weeks.iter().zip(tallies).enumerate().map(cohort).collect()
+}
+
+/// The ISO weeks that a period touches.
+fn weeks((from, to): (i64, i64), timezone: Tz) -> Vec<Week> {
+    let mut weeks = Vec::new();
+    if to <= from {
+        return weeks;
+    }
+    let mut monday = monday_of(local_date(from, timezone));
+    let last = local_date(to - 1, timezone);
+    while monday <= last {
+        let Some(next) = monday.checked_add_days(Days::new(7)) else { break };
+        let (start, end) = (local_midnight(monday, timezone), local_midnight(next, timezone));
+        weeks.push(Week { monday, start, end });
+        monday = next;
+    }
+    weeks
+}
+
+fn tally(members: &[&Session], weeks: &[Week], shape: &Shape, mature: Basis) -> Vec<Tally> {
+    let empty = || Tally {
+        counts: Counts::none(shape.count()),
+        mature: Counts::none(shape.count()),
+        in_flight: 0,
+        to_complete: Vec::new(),
+    };
+    let mut tallies: Vec<Tally> = weeks.iter().map(|_| empty()).collect();
+    for session in members {
+        let folded = &session.folded;
+        let Some(started_at) = folded.started_at() else { continue };
+        let after = weeks.partition_point(|week| week.start <= started_at);
+        let Some(tally) = after.checked_sub(1).and_then(|index| tallies.get_mut(index)) else {
+            continue;
+        };
+        tally.counts.add(folded, Basis::Raw);
+        tally.mature.add(folded, mature);
+        tally.in_flight += u64::from(matches!(folded.fate, Fate::InFlight { .. }));
+        tally.to_complete.extend(between(folded, 0, shape.last()));
+    }
+    tallies
+}
+
+/// Conversion by age; `to_complete` is sorted.
+fn triangle(tally: &Tally, watched_from: i64, as_of: i64) -> Vec<AgeCell> {
+    let cell = |age_days: i64| {
+        let age = age_days * DAY_MICROS;
+        let old_enough = as_of >= watched_from.saturating_add(age);
+        let reached = tally.to_complete.partition_point(|&micros| micros <= age) as u64;
+        let conversion = Proportion::new(reached, tally.counts.sessions);
+        AgeCell { age_days, conversion: old_enough.then(|| conversion.into()) }
+    };
+    AGES_DAYS.into_iter().map(cell).collect()
+}
+
+/// Fits the mature conversion of whole mature weeks that have sessions.
+pub(super) fn trend(cohorts: &[Cohort], thresholds: &Thresholds) -> Trend {
+    let whole = cohorts.iter().filter(|week| week.mature && !week.partial);
+    let points: Vec<Point> = whole
+        .filter(|week| week.mature_conversion.total > 0)
+        .map(|week| Point {
+            position: week.index as i64,
+            reached: week.mature_conversion.reached,
+            total: week.mature_conversion.total,
+        })
+        .collect();
+    let fitted = weighted_slope(&points);
+    let p = fitted.and_then(|fitted| fitted.p);
+    let change = fitted.map_or(0.0, |fitted| fitted.slope);
+    Trend {
+        slope_per_week: fitted.map(|fitted| fitted.slope),
+        p,
+        weeks: points.len(),
+        direction: Direction::judge(change, p, thresholds.significance),
+    }
+}

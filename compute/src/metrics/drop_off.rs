@@ -1,0 +1,149 @@
+//! Where sessions are lost.
+
+use std::cmp::Reverse;
+
+use serde::Serialize;
+
+use super::Thresholds;
+use super::population::{Basis, Shape};
+use crate::fold::{Fate, Folded, Session};
+use crate::statistics::proportion::Proportion;
+
+/// How bad a drop-off is, judged by the lower limit of its interval.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Severity {
+    /// 50 % or more by default.
+    Critical,
+    /// 30 % or more by default.
+    High,
+    /// 15 % or more by default.
+    Medium,
+    /// Less.
+    Low,
+}
+
+/// What became of the sessions whose furthest stage is, or was, this one.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DropOffStage {
+    /// Number, from 1; required stages but the last.
+    pub stage: usize,
+    /// Name.
+    pub name: String,
+    /// Abandoned sessions that came no further.
+    pub lost: u64,
+    /// Sessions that reached the next required stage, whatever became of them.
+    pub passed: u64,
+    /// Both together: those whose turn it was to go on or to leave.
+    pub exposed: u64,
+    /// `lost / exposed`.
+    pub rate: Option<f64>,
+    /// Lower limit of the 95 % Wilson interval.
+    pub low: Option<f64>,
+    /// Upper limit.
+    pub high: Option<f64>,
+    /// `null` while too few were exposed.
+    pub severity: Option<Severity>,
+    /// Sessions in flight that are here.
+    pub in_flight: u64,
+}
+
+/// Drop-off over all sessions and over those watched for the horizon.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct DropOff {
+    /// Over all sessions.
+    pub all: Vec<DropOffStage>,
+    /// Over sessions that started at least the horizon before the as-of instant.
+    pub mature: Vec<DropOffStage>,
+    /// Numbers of the worst stages of `all`, the worst first.
+    pub top: Vec<usize>,
+    /// Numbers of the worst stages of `mature`.
+    pub top_mature: Vec<usize>,
+}
+
+/// How a session left a required stage.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Left {
+    /// Lost: its last activity.
+    Lost { at: i64 },
+    /// Passed on: when it reached the next required stage.
+    Passed { at: i64 },
+}
+
+/// How a session left the required stage `stage`, whose next required one is `next`; `None` when
+/// it never came there or is still there.
+pub(super) fn left(folded: &Folded, stage: usize, next: usize) -> Option<Left> {
+    if let Some(at) = folded.stage_at[next] {
+        return Some(Left::Passed { at });
+    }
+    let lost = matches!(folded.fate, Fate::Abandoned { .. }) && folded.furthest == stage + 1;
+    lost.then_some(Left::Lost { at: folded.last_event_at })
+}
+
+pub(super) fn drop_off(
+    members: &[&Session],
+    shape: &Shape,
+    mature: Basis,
+    thresholds: &Thresholds,
+) -> DropOff {
+    let all = stages(members, shape, Basis::Raw, thresholds);
+    let mature = stages(members, shape, mature, thresholds);
+    DropOff { top: top(&all), top_mature: top(&mature), all, mature }
+}
+
+fn stages(
+    members: &[&Session],
+    shape: &Shape,
+    basis: Basis,
+    thresholds: &Thresholds,
+) -> Vec<DropOffStage> {
+    let watched = || members.iter().map(|s| &s.folded).filter(|folded| basis.holds(folded));
+    let stage = |(stage, next): (usize, usize)| {
+        let (mut lost, mut passed, mut in_flight) = (0, 0, 0);
+        for folded in watched() {
+            match left(folded, stage, next) {
+                Some(Left::Lost { .. }) => lost += 1,
+                Some(Left::Passed { .. }) => passed += 1,
+                None => in_flight += u64::from(folded.furthest == stage + 1),
+            }
+        }
+        let proportion = Proportion::new(lost, lost + passed);
+        let interval = proportion.wilson();
+        DropOffStage {
+            stage: stage + 1,
+            name: shape.names[stage].clone(),
+            lost,
+            passed,
+            exposed: proportion.total,
+            rate: proportion.rate(),
+            low: interval.map(|interval| interval.low),
+            high: interval.map(|interval| interval.high),
+            severity: interval
+                .filter(|_| proportion.total >= thresholds.severity_least_exposed)
+                .map(|interval| severity(interval.low, thresholds)),
+            in_flight,
+        }
+    };
+    shape.steps().map(stage).collect()
+}
+
+fn severity(low: f64, thresholds: &Thresholds) -> Severity {
+    match low {
+        low if low >= thresholds.severity_critical => Severity::Critical,
+        low if low >= thresholds.severity_high => Severity::High,
+        low if low >= thresholds.severity_medium => Severity::Medium,
+        _ => Severity::Low,
+    }
+}
+
+/// At most five stages that lost anybody: by lower limit, then by number lost, then by stage.
+fn top(stages: &[DropOffStage]) -> Vec<usize> {
+    let mut worst: Vec<&DropOffStage> = stages.iter().filter(|stage| stage.lost > 0).collect();
+    worst.sort_by(|one, other| {
+        let low = |stage: &DropOffStage| stage.low.unwrap_or(0.0);
+        low(other)
+            .total_cmp(&low(one))
+            .then_with(|| (Reverse(one.lost), one.stage).cmp(&(Reverse(other.lost), other.stage)))
+    });
+    worst.iter().take(5).map(|stage| stage.stage).collect()
+}

@@ -1,0 +1,218 @@
+//! Sessions by an attribute, each value's conversion against the rest's.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use serde::Serialize;
+
+use super::Thresholds;
+use super::population::{Basis, Counts, Shape};
+use super::rates::{StageRates, overall, stage_rates};
+use crate::fold::Session;
+use crate::statistics::multiplicity::benjamini_hochberg;
+use crate::statistics::proportion::{Difference, Proportion};
+
+/// Every asked-for attribute with its values.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Segments {
+    /// Values by attribute, sorted by their bytes, `null` last.
+    pub attributes: BTreeMap<String, Vec<Segment>>,
+    /// Hypotheses tested together: the family that p-values are adjusted over.
+    pub hypotheses: usize,
+}
+
+/// Sessions with one value of an attribute.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Segment {
+    /// The value; `null`: the opening event has none.
+    pub value: Option<String>,
+    /// Sessions that have it.
+    pub sessions: u64,
+    /// Over all of them.
+    pub raw: SegmentFigures,
+    /// Over those watched for the horizon; only this is judged.
+    pub mature: SegmentFigures,
+}
+
+/// One footing's figures of a segment.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SegmentFigures {
+    /// The segment's own funnel.
+    pub stages: Vec<StageRates>,
+    /// Its conversion minus that of all other sessions.
+    pub against_rest: AgainstRest,
+}
+
+/// A difference of conversion; `null` figures where either side is empty.
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+pub struct AgainstRest {
+    /// The segment's rate minus the rest's.
+    pub difference: Option<f64>,
+    /// Lower limit of Newcombe's interval.
+    pub low: Option<f64>,
+    /// Upper limit.
+    pub high: Option<f64>,
+    /// Pooled z statistic.
+    pub z: Option<f64>,
+    /// Two-sided p-value.
+    pub p: Option<f64>,
+    /// Judgement, on the mature footing only.
+    #[serde(flatten, skip_serializing_if = "Option::is_none")]
+    pub judged: Option<Judged>,
+}
+
+/// What remains of a difference after all tests of the call; `null` where it was not tested.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+pub struct Judged {
+    /// Benjamini–Hochberg adjusted p-value.
+    pub p_adjusted: Option<f64>,
+    /// Whether that is small enough.
+    pub significant: Option<bool>,
+}
+
+impl From<Option<Difference>> for AgainstRest {
+    fn from(difference: Option<Difference>) -> AgainstRest {
+        AgainstRest {
+            difference: difference.map(|d| d.difference),
+            low: difference.map(|d| d.interval.low),
+            high: difference.map(|d| d.interval.high),
+            z: difference.map(|d| d.z),
+            p: difference.map(|d| d.p),
+            judged: None,
+        }
+    }
+}
+
+/// Where a session's value of an attribute is found.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Attribute {
+    /// The tenant.
+    Client,
+    /// A position among the session's attributes; `None`: no session has it.
+    Opening(Option<usize>),
+}
+
+impl Attribute {
+    pub fn find(name: &str, names: &[String]) -> Attribute {
+        match names.iter().position(|known| known == name) {
+            None if name == "client_id" => Attribute::Client,
+            position => Attribute::Opening(position),
+        }
+    }
+
+    pub fn of(self, session: &Session) -> Option<&Arc<str>> {
+        match self {
+            Attribute::Client => Some(&session.client_id),
+            Attribute::Opening(position) => session.attributes.get(position?)?.as_ref(),
+        }
+    }
+}
+
+/// Values in the order they are listed: by bytes, `null` last.
+pub(super) fn sort_values<T>(values: &mut [(Option<&Arc<str>>, T)]) {
+    values.sort_by_key(|(value, _)| (value.is_none(), *value));
+}
+
+struct Value<'a> {
+    value: Option<&'a Arc<str>>,
+    raw: Counts,
+    mature: Counts,
+}
+
+pub(super) fn segments(
+    members: &[&Session],
+    shape: &Shape,
+    mature: Basis,
+    names: (&[String], &[String]),
+    thresholds: &Thresholds,
+) -> Segments {
+    let (segment_by, attribute_names) = names;
+    let mut attributes = BTreeMap::new();
+    for name in segment_by {
+        let values = values(members, shape, mature, Attribute::find(name, attribute_names));
+        attributes.insert(name.clone(), listed(&values, shape));
+    }
+    let hypotheses = judge(&mut attributes, thresholds);
+    Segments { attributes, hypotheses }
+}
+
+fn values<'a>(
+    members: &[&'a Session],
+    shape: &Shape,
+    mature: Basis,
+    attribute: Attribute,
+) -> Vec<Value<'a>> {
+    let mut counts: HashMap<Option<&Arc<str>>, (Counts, Counts)> = HashMap::new();
+    for session in members {
+        let none = || (Counts::none(shape.count()), Counts::none(shape.count()));
+        let (raw, watched) = counts.entry(attribute.of(session)).or_insert_with(none);
+        raw.add(&session.folded, Basis::Raw);
+        watched.add(&session.folded, mature);
+    }
+    let mut counts: Vec<_> = counts.into_iter().collect();
+    sort_values(&mut counts);
+    let value = |(value, (raw, mature))| Value { value, raw, mature };
+    counts.into_iter().map(value).collect()
+}
+
+fn listed(values: &[Value], shape: &Shape) -> Vec<Segment> {
+    let raw = values.iter().map(|value| overall(shape, &value.raw)).sum();
+    let mature = values.iter().map(|value| overall(shape, &value.mature)).sum();
+    let figures = |counts: &Counts, all: Proportion| {
+        let own = overall(shape, counts);
+        let rest = Proportion::new(all.reached - own.reached, all.total - own.total);
+        SegmentFigures { stages: stage_rates(shape, counts), against_rest: own.minus(rest).into() }
+    };
+    let segment = |value: &Value| Segment {
+        value: value.value.map(|value| value.to_string()),
+        sessions: value.raw.sessions,
+        raw: figures(&value.raw, raw),
+        mature: figures(&value.mature, mature),
+    };
+    values.iter().map(segment).collect()
+}
+
+/// Adjusts the mature p-values over all hypotheses of the call; returns how many there are.
+///
+/// A value is tested where it and the rest are large enough; `null` never is. Of an attribute with
+/// exactly two values either one says the same as the other, so that both share one hypothesis.
+fn judge(attributes: &mut BTreeMap<String, Vec<Segment>>, thresholds: &Thresholds) -> usize {
+    let mut family: Vec<f64> = Vec::new();
+    let mut owners: Vec<(String, usize, usize)> = Vec::new();
+    for (name, values) in attributes.iter_mut() {
+        let all: u64 = values.iter().map(|value| watched(value)).sum();
+        let tested = values.iter().enumerate().filter(|(_, value)| {
+            let least = watched(value).min(all - watched(value));
+            value.value.is_some() && least >= thresholds.segment_least_sessions
+        });
+        let two_values = values.len() == 2;
+        let mut shared = None;
+        for (index, value) in tested {
+            let Some(p) = value.mature.against_rest.p else { continue };
+            let hypothesis = shared.unwrap_or(family.len());
+            if hypothesis == family.len() {
+                family.push(p);
+            }
+            shared = Some(hypothesis).filter(|_| two_values);
+            owners.push((name.clone(), index, hypothesis));
+        }
+        for value in values {
+            value.mature.against_rest.judged = Some(Judged::default());
+        }
+    }
+    let adjusted = benjamini_hochberg(&family);
+    for (name, index, hypothesis) in owners {
+        let p_adjusted = adjusted[hypothesis];
+        let Some(values) = attributes.get_mut(&name) else { continue };
+        values[index].mature.against_rest.judged = Some(Judged {
+            p_adjusted: Some(p_adjusted),
+            significant: Some(p_adjusted <= thresholds.significance),
+        });
+    }
+    family.len()
+}
+
+/// Sessions of a segment that were watched for the horizon.
+fn watched(segment: &Segment) -> u64 {
+    segment.mature.stages.first().map_or(0, |stage| stage.from_start.total)
+}

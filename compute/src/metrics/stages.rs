@@ -1,0 +1,88 @@
+//! The funnel itself, stage by stage.
+
+use serde::Serialize;
+
+use super::Request;
+use super::population::{Counts, Shape};
+use super::rates::{Rate, stage_rates};
+use super::times::{Durations, StageIncidence, stage_incidence, stage_times};
+use crate::fold::Session;
+
+/// Overall conversion on both footings.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct Conversion {
+    /// Over all sessions.
+    pub raw: Rate,
+    /// Within the horizon, over sessions watched that long.
+    pub mature: Rate,
+}
+
+/// Everything about one stage.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct StageReport {
+    /// Number, from 1.
+    pub stage: usize,
+    /// Name.
+    pub name: String,
+    /// Whether it may be skipped.
+    pub optional: bool,
+    /// Sessions that reached it; in an unordered funnel those that reached that many stages.
+    pub count: u64,
+    /// Sessions that reached it by its own name.
+    pub reached_by_name: u64,
+    /// Of those that started.
+    pub from_start: Rate,
+    /// Of those that reached the required stage before; `null` for the first stage.
+    pub from_previous: Option<Rate>,
+    /// Within the horizon, over sessions watched that long.
+    pub mature: MatureStage,
+    /// Time from the first stage, of those that reached this one; `null` for the first stage.
+    pub time_to_stage: Option<Durations>,
+    /// Time from the required stage before, of those that reached this one.
+    pub step_time: Option<Durations>,
+    /// Incidence of reaching it after the required stage before, of everyone who reached that.
+    pub incidence: Option<StageIncidence>,
+}
+
+/// A stage on the mature footing.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+pub struct MatureStage {
+    /// Sessions that reached it within the horizon.
+    pub count: u64,
+    /// Of those that started.
+    pub from_start: Rate,
+    /// Of those that reached the required stage before; `null` for the first stage.
+    pub from_previous: Option<Rate>,
+}
+
+pub(super) fn stages(
+    members: &[&Session],
+    shape: &Shape,
+    (raw, mature): (&Counts, &Counts),
+    request: &Request,
+) -> Vec<StageReport> {
+    let rates = stage_rates(shape, raw).into_iter().zip(stage_rates(shape, mature));
+    let stage = |(index, (raw, mature)): (usize, (super::rates::StageRates, _))| {
+        let mature: super::rates::StageRates = mature;
+        let times = stage_times(members, shape, index);
+        let named = |session: &&&Session| session.folded.reached >> index & 1 == 1;
+        StageReport {
+            stage: raw.stage,
+            name: raw.name,
+            optional: raw.optional,
+            count: raw.count,
+            reached_by_name: members.iter().filter(named).count() as u64,
+            from_start: raw.from_start,
+            from_previous: raw.from_previous,
+            mature: MatureStage {
+                count: mature.count,
+                from_start: mature.from_start,
+                from_previous: mature.from_previous,
+            },
+            time_to_stage: times.map(|(from_start, _)| from_start),
+            step_time: times.map(|(_, step)| step),
+            incidence: stage_incidence(members, shape, index, request.as_of, request.curves),
+        }
+    };
+    rates.enumerate().map(stage).collect()
+}
