@@ -1,0 +1,275 @@
+//! What one member of the group holds: its partitions, the buffer, and the way to the lake.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::message::{BorrowedMessage, Headers, Message};
+use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
+use tokio::runtime::Handle;
+
+use super::context::Context;
+use super::mirror::Mirror;
+use super::options::KafkaOptions;
+use crate::error::IngestError;
+use crate::observability as names;
+use crate::pipeline::{Buffer, Committer, Counts, Flushed, Partition, Record, Verdict};
+
+/// Records over which the share of rejections is watched.
+const WATCHED_RECORDS: usize = 10_000;
+
+/// How long a question to the brokers may take.
+pub const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub struct State {
+    options: KafkaOptions,
+    runtime: Handle,
+    cluster: String,
+    committer: Committer,
+    mirror: Option<Mirror>,
+    partitions: BTreeMap<i32, Partition>,
+    halted: BTreeSet<i32>,
+    buffer: Buffer,
+    oldest: Option<Instant>,
+    verdicts: VecDeque<bool>,
+    rejected: usize,
+    /// What ends the pipeline; set inside callbacks, which cannot return it.
+    pub failure: Option<IngestError>,
+    /// What was committed so far.
+    pub counts: Counts,
+}
+
+impl State {
+    pub fn new(
+            options: KafkaOptions,
+        runtime: Handle,
+        cluster: String,
+        committer: Committer,
+    ) -> Result<Self, IngestError> {
+        let mirror = Mirror::new(&options)?;
+        Ok(Self {
+            options,
+            runtime,
+            cluster,
+            committer,
+            mirror,
+            partitions: BTreeMap::new(),
+            halted: BTreeSet::new(),
+            buffer: Buffer::new(),
+            oldest: None,
+            verdicts: VecDeque::new(),
+            rejected: 0,
+            failure: None,
+            counts: Counts::default(),
+        })
+    }
+
+    pub fn topic(&self) -> &str {
+        &self.options.topic
+    }
+
+    pub fn numbers(&self) -> Vec<i32> {
+        self.partitions.keys().copied().collect()
+    }
+
+    pub fn position(&self, partition: i32) -> Option<i64> {
+        self.partitions.get(&partition).map(|p| p.next)
+    }
+
+    pub fn fail(&mut self, what: &str, remedy: &str, source: KafkaError) {
+        let (what, remedy) = (what.to_owned(), remedy.to_owned());
+        self.failure = Some(IngestError::Kafka { what, remedy, source });
+    }
+
+    /// Where a partition begins: at the lake's transaction. `None` when it is halted, because the
+    /// topic is not the one that the lake has read from.
+    pub fn start(
+        &mut self,
+        consumer: &BaseConsumer<Context>,
+        number: i32,
+    ) -> Result<Option<i64>, IngestError> {
+        let (low, high) = consumer
+            .fetch_watermarks(&self.options.topic, number, BROKER_TIMEOUT)
+            .map_err(|source| IngestError::Kafka {
+                what: format!("the offsets of {}/{number} could not be asked", self.options.topic),
+                remedy: "check that the brokers are up".to_owned(),
+                source,
+            })?;
+        let app_id = self.options.app_id(&self.cluster, number);
+        let runtime = self.runtime.clone();
+        let partition = runtime.block_on(async {
+            self.committer.refresh().await?;
+            let others = self.partitions.len();
+            self.committer.check_window(others + 1, &self.options.pipeline)?;
+            self.committer.start(&app_id, low).await
+        })?;
+        if let Some(position) = partition.base
+            && let Some(reason) = changed(position, low, high)
+        {
+            let error = IngestError::TopicChanged { app_id, position, low, high, reason };
+            tracing::error!(%error, "partition halted");
+            self.halted.insert(number);
+            return Ok(None);
+        }
+        let next = partition.next;
+        self.halted.remove(&number);
+        self.partitions.insert(number, partition);
+        Ok(Some(next))
+    }
+
+    /// Whether every partition that the group gave us is halted.
+    pub fn all_halted(&self) -> bool {
+        self.partitions.is_empty() && !self.halted.is_empty()
+    }
+
+    /// Gives partitions up; which of them were being read.
+    pub fn release(&mut self, numbers: &[i32]) -> BTreeSet<i32> {
+        for number in numbers {
+            self.halted.remove(number);
+        }
+        numbers.iter().copied().filter(|n| self.partitions.remove(n).is_some()).collect()
+    }
+
+    pub fn push(&mut self, message: &BorrowedMessage<'_>) -> Result<(), IngestError> {
+        let Some(partition) = self.partitions.get_mut(&message.partition()) else {
+            return Ok(());
+        };
+        if message.offset() < partition.next {
+            return Ok(());
+        }
+        let headers: Vec<(&str, &[u8])> = message
+            .headers()
+            .map(|h| h.iter().map(|h| (h.key, h.value.unwrap_or_default())).collect())
+            .unwrap_or_default();
+        let record = Record {
+            sequence: message.offset(),
+            timestamp: message.timestamp().to_millis().unwrap_or_default().saturating_mul(1_000),
+            payload: message.payload(),
+            headers: &headers,
+            unreadable: None,
+        };
+        let verdict = self.buffer.push(&self.options.pipeline, partition, &record);
+        self.oldest.get_or_insert_with(Instant::now);
+        self.watch(&verdict, message)
+    }
+
+    /// Stops a pipeline that would drain a whole topic into dead letters.
+    fn watch(
+        &mut self,
+        verdict: &Verdict,
+        message: &BorrowedMessage<'_>,
+    ) -> Result<(), IngestError> {
+        let rejected = matches!(verdict, Verdict::Rejected(_));
+        self.verdicts.push_back(rejected);
+        self.rejected += usize::from(rejected);
+        if self.verdicts.len() > WATCHED_RECORDS {
+            self.rejected -= usize::from(self.verdicts.pop_front().unwrap_or_default());
+        }
+        let limit = self.options.max_rejected_ratio;
+        if let Verdict::Rejected(rejection) = verdict
+            && self.verdicts.len() == WATCHED_RECORDS
+            && self.rejected as f64 > limit * WATCHED_RECORDS as f64
+        {
+            let partition = &self.partitions[&message.partition()];
+            return Err(IngestError::TooManyRejections {
+                app_id: partition.app_id.to_string(),
+                rejected: self.rejected,
+                seen: WATCHED_RECORDS,
+                limit: limit * 100.0,
+                code: rejection.code.as_str(),
+                message: rejection.message.clone(),
+                sequence: partition.base.unwrap_or_default() - 1,
+            });
+        }
+        Ok(())
+    }
+
+    /// Whether the buffer is worth a commit.
+    pub fn is_due(&self) -> bool {
+        let pipeline = &self.options.pipeline;
+        self.buffer.is_full(pipeline)
+            || self.oldest.is_some_and(|oldest| oldest.elapsed() >= pipeline.flush_interval)
+    }
+
+    pub fn drop_buffer(&mut self) {
+        self.buffer = Buffer::new();
+        self.oldest = None;
+        metrics::counter!(names::LOST_BUFFERS).increment(1);
+    }
+
+    /// Makes everything buffered durable, or, when another member was faster, starts the partitions
+    /// again from the lake.
+    pub fn flush(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), IngestError> {
+        self.oldest = None;
+        if self.buffer.is_empty() {
+            return Ok(());
+        }
+        let began = Instant::now();
+        let flush = self.buffer.take(self.partitions.values())?;
+        let runtime = self.runtime.clone();
+        let flushed = runtime.block_on(async {
+            if let Some(mirror) = &self.mirror {
+                mirror.send(&flush.dead_letters).await?;
+            }
+            self.committer.commit(&flush).await
+        })?;
+        metrics::histogram!(names::FLUSH_SECONDS).record(began.elapsed().as_secs_f64());
+        if flushed == Flushed::Lost {
+            return self.start_over(consumer);
+        }
+        for partition in self.partitions.values_mut() {
+            if flush.advances.iter().any(|range| *range.app_id == *partition.app_id) {
+                partition.base = Some(partition.next);
+            }
+        }
+        crate::observability::count(&flush.counts, "kafka");
+        self.counts.add(&flush.counts);
+        self.tell_group(consumer);
+        Ok(())
+    }
+
+    /// The group's offsets serve lag monitoring only, so a failure is worth a warning, no more.
+    fn tell_group(&self, consumer: &BaseConsumer<Context>) {
+        let mut offsets = TopicPartitionList::new();
+        for (&number, partition) in &self.partitions {
+            let Some(base) = partition.base else { continue };
+            let added =
+                offsets.add_partition_offset(&self.options.topic, number, Offset::Offset(base));
+            if let Err(error) = added {
+                tracing::warn!(%error, number, "offset not told to the group");
+            }
+        }
+        if let Err(error) = consumer.commit(&offsets, CommitMode::Async) {
+            tracing::warn!(%error, "offsets not told to the group");
+        }
+    }
+
+    fn start_over(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), IngestError> {
+        self.drop_buffer();
+        self.runtime.clone().block_on(self.committer.refresh())?;
+        for number in self.numbers() {
+            self.partitions.remove(&number);
+            let Some(next) = self.start(consumer, number)? else { continue };
+            consumer
+                .seek(&self.options.topic, number, Offset::Offset(next), BROKER_TIMEOUT)
+                .map_err(|source| IngestError::Kafka {
+                    what: format!("{}/{number} could not be read again", self.options.topic),
+                    remedy: "start the process again".to_owned(),
+                    source,
+                })?;
+        }
+        Ok(())
+    }
+}
+
+/// Why a topic cannot be the one that was read up to `position`.
+fn changed(position: i64, low: i64, high: i64) -> Option<&'static str> {
+    if position > high {
+        Some("The topic ends before that: it was created anew or truncated")
+    } else if position < low {
+        Some("The records between were deleted before they were read: retention is too short")
+    } else {
+        None
+    }
+}

@@ -1,0 +1,14 @@
+//! The one pipeline behind every source: decode, validate, de-duplicate, batch, append.
+
+mod buffer;
+mod committer;
+mod partition;
+mod rows;
+mod start;
+mod window;
+
+pub use buffer::{Buffer, Counts, Flush, Range, Verdict, too_large};
+pub use committer::{Beside, Committer, Flushed};
+pub use partition::{Partition, Record, Unreadable};
+pub use rows::TASK_FAILED;
+pub use window::{BYTES_PER_IDENTITY, Seen, Window};

@@ -1,0 +1,271 @@
+//! What was read and is not durable yet: the rows of three tables and the ranges that they cover.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use onramp_schemas::event::{self, Event};
+use onramp_schemas::rejection::{Rejection, RejectionCode};
+
+use super::committer::Beside;
+use super::partition::{Partition, Record};
+use super::rows::{DeadLetter, DeadLetterRows, DuplicateRows, EventRows};
+use super::window::Seen;
+use crate::options::PipelineOptions;
+
+/// What was counted.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Events accepted.
+    pub accepted: u64,
+    /// Resends dropped.
+    pub duplicates: u64,
+    /// Rejections by code.
+    pub rejected: BTreeMap<&'static str, u64>,
+    /// Failed background tasks, kept as dead letters of kind `task`.
+    pub tasks: u64,
+    /// Payload bytes read.
+    pub bytes: u64,
+}
+
+impl Counts {
+    /// Adds another count to this one.
+    pub fn add(&mut self, other: &Counts) {
+        self.accepted += other.accepted;
+        self.duplicates += other.duplicates;
+        self.tasks += other.tasks;
+        self.bytes += other.bytes;
+        for (code, count) in &other.rejected {
+            *self.rejected.entry(code).or_default() += count;
+        }
+    }
+
+    /// All rejections.
+    pub fn rejections(&self) -> u64 {
+        self.rejected.values().sum()
+    }
+}
+
+/// What became of a record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It will be a row of `events`.
+    Accepted,
+    /// It repeats an accepted event.
+    Duplicate,
+    /// It will be a dead letter.
+    Rejected(Rejection),
+    /// A failed task: it will be a dead letter of kind `task`.
+    Task,
+}
+
+/// The range of one source partition that a flush covers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Range {
+    /// The source partition.
+    pub app_id: String,
+    /// The lake's transaction when the range began; none: it has none.
+    pub base: Option<i64>,
+    /// The first sequence read.
+    pub first: i64,
+    /// One past the last sequence.
+    pub next: i64,
+}
+
+/// Rows ready to be committed, all of them or none.
+#[derive(Debug)]
+pub struct Flush {
+    /// Rows of `events`, sorted by session key, time and id.
+    pub events: Option<RecordBatch>,
+    /// Rows of `dead_letters`, a batch a partition.
+    pub dead_letters: Vec<Beside>,
+    /// Rows of `duplicates`, a batch a partition.
+    pub duplicates: Vec<Beside>,
+    /// The ranges covered.
+    pub advances: Vec<Range>,
+    /// What is in it.
+    pub counts: Counts,
+}
+
+/// Rows of one partition for the tables beside `events`.
+#[derive(Default)]
+struct BesideRows {
+    first: Option<i64>,
+    dead_letters: DeadLetterRows,
+    duplicates: DuplicateRows,
+}
+
+/// Collects rows until they are worth a flush.
+pub struct Buffer {
+    events: EventRows,
+    beside: BTreeMap<Arc<str>, BesideRows>,
+    counts: Counts,
+    records: usize,
+}
+
+impl Default for Buffer {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl Buffer {
+    /// An empty buffer.
+    pub fn new() -> Self {
+        Self {
+            events: EventRows::default(),
+            beside: BTreeMap::new(),
+            counts: Counts::default(),
+            records: 0,
+        }
+    }
+
+    /// Whether nothing was read since the last flush.
+    pub fn is_empty(&self) -> bool {
+        self.beside.is_empty()
+    }
+
+    /// Covers what was read of a partition though it held no record: blank lines.
+    pub fn cover(&mut self, partition: &Partition) {
+        self.beside.entry(partition.app_id.clone()).or_default();
+    }
+
+    /// Whether it has grown to the size at which it is flushed.
+    pub fn is_full(&self, options: &PipelineOptions) -> bool {
+        self.records >= options.flush_rows || self.counts.bytes >= options.flush_bytes as u64
+    }
+
+    /// Takes one record: decodes, validates, de-duplicates, and keeps its row.
+    pub fn push(
+        &mut self,
+        options: &PipelineOptions,
+        partition: &mut Partition,
+        record: &Record<'_>,
+    ) -> Verdict {
+        let payload = record.payload.unwrap_or_default();
+        self.records += 1;
+        self.counts.bytes += payload.len() as u64;
+        partition.next = record.sequence + 1;
+        let beside = match self.beside.get_mut(&partition.app_id) {
+            Some(beside) => beside,
+            None => self.beside.entry(partition.app_id.clone()).or_default(),
+        };
+        beside.first.get_or_insert(record.sequence);
+        let context = options.context(record.timestamp);
+        let decoded = match &record.unreadable {
+            Some(unreadable) => Err(unreadable.rejection.clone()),
+            None if event::is_binary(record.headers) => {
+                event::decode_binary(record.headers, payload, &context)
+            }
+            None => event::decode(payload, &context),
+        };
+        match decoded {
+            Ok(event) if event.task.is_some() => {
+                beside.dead_letters.push(&DeadLetter::task(partition, record, &event));
+                self.counts.tasks += 1;
+                Verdict::Task
+            }
+            Ok(event) => self.accept(partition, record, &event),
+            Err(rejection) => {
+                beside.dead_letters.push(&DeadLetter::rejected(partition, record, &rejection));
+                *self.counts.rejected.entry(rejection.code.as_str()).or_default() += 1;
+                Verdict::Rejected(rejection)
+            }
+        }
+    }
+
+    fn accept(
+        &mut self,
+        partition: &mut Partition,
+        record: &Record<'_>,
+        event: &Event<'_>,
+    ) -> Verdict {
+        let identity = event::identity(&event.client_id, &event.source, &event.id);
+        let content = content_hash(event);
+        match partition.window.observe(record.sequence, identity, content) {
+            Seen::First => {
+                self.events.push(event, &partition.app_id, record);
+                self.counts.accepted += 1;
+                Verdict::Accepted
+            }
+            Seen::Again { content_differs } => {
+                let beside = self.beside.entry(partition.app_id.clone()).or_default();
+                let breaks = partition.duplicates_held == Some(record.sequence);
+                beside.duplicates.push(partition, record, content_differs, breaks);
+                self.counts.duplicates += 1;
+                Verdict::Duplicate
+            }
+        }
+    }
+
+    /// Takes out everything that was collected; `partitions` are all that were pushed to.
+    ///
+    /// # Errors
+    /// Rows that cannot be built or sorted, which only a defect can cause.
+    pub fn take<'a>(
+        &mut self,
+        partitions: impl IntoIterator<Item = &'a Partition>,
+    ) -> Result<Flush, ArrowError> {
+        let mut taken = std::mem::take(self);
+        let mut flush = Flush {
+            events: taken.events.finish()?,
+            dead_letters: Vec::new(),
+            duplicates: Vec::new(),
+            advances: Vec::new(),
+            counts: taken.counts,
+        };
+        for partition in partitions {
+            let Some(beside) = taken.beside.get_mut(&partition.app_id) else { continue };
+            let (app_id, next) = (partition.app_id.clone(), partition.next);
+            if let Some((sequences, rows)) = beside.dead_letters.finish()? {
+                flush.dead_letters.push(Beside { app_id: app_id.clone(), next, sequences, rows });
+            }
+            if let Some((sequences, rows)) = beside.duplicates.finish()? {
+                flush.duplicates.push(Beside { app_id: app_id.clone(), next, sequences, rows });
+            }
+            flush.advances.push(Range {
+                app_id: app_id.to_string(),
+                base: partition.base,
+                first: beside.first.unwrap_or(next),
+                next,
+            });
+        }
+        Ok(flush)
+    }
+}
+
+/// Tells whether two copies of one identity say the same: a hash of what a fold may read of them.
+pub fn content_hash(event: &Event<'_>) -> u32 {
+    content_hash_of(
+        &event.session_id,
+        &event.event_type,
+        event.occurred_at,
+        event.data.as_deref(),
+    )
+}
+
+/// [`content_hash`] of the stored columns of an event.
+pub fn content_hash_of(
+    session_id: &str,
+    event_type: &str,
+    occurred_at: i64,
+    data: Option<&str>,
+) -> u32 {
+    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
+    for text in [session_id, event_type] {
+        hasher.update(&(text.len() as u64).to_le_bytes());
+        hasher.update(text.as_bytes());
+    }
+    hasher.update(&occurred_at.to_le_bytes());
+    hasher.update(data.unwrap_or_default().as_bytes());
+    hasher.digest() as u32
+}
+
+/// The rejection of a record that is longer than the limit.
+pub fn too_large(bytes: u64, limit: usize) -> Rejection {
+    Rejection {
+        code: RejectionCode::TooLarge,
+        message: format!("the record has {bytes} bytes, at most {limit} are taken"),
+    }
+}

@@ -1,0 +1,81 @@
+//! Rows of `duplicates`: runs of dropped resends.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow::error::ArrowError;
+use onramp_schemas::tables;
+
+use super::super::partition::{Partition, Record};
+
+/// Microseconds of a day.
+pub(super) const DAY_US: i64 = 86_400_000_000;
+
+struct Run {
+    first: i64,
+    last: i64,
+    content_differs: bool,
+    received_at: i64,
+}
+
+/// Collects runs of neighbouring resends of one partition.
+#[derive(Default)]
+pub struct DuplicateRows {
+    source_partition: Option<Arc<str>>,
+    runs: Vec<Run>,
+}
+
+impl DuplicateRows {
+    /// Adds a resend; `breaks` starts a new run even next to the last one.
+    pub fn push(
+        &mut self,
+        partition: &Partition,
+        record: &Record<'_>,
+        content_differs: bool,
+        breaks: bool,
+    ) {
+        self.source_partition.get_or_insert_with(|| partition.app_id.clone());
+        match self.runs.last_mut() {
+            Some(run)
+                if !breaks
+                    && run.last + 1 == record.sequence
+                    && run.content_differs == content_differs =>
+            {
+                run.last = record.sequence;
+            }
+            _ => self.runs.push(Run {
+                first: record.sequence,
+                last: record.sequence,
+                content_differs,
+                received_at: record.timestamp,
+            }),
+        }
+    }
+
+    /// The first sequences of the runs, and the runs as rows; none if there were no resends.
+    pub fn finish(&mut self) -> Result<Option<(Vec<i64>, RecordBatch)>, ArrowError> {
+        let runs = std::mem::take(&mut self.runs);
+        let Some(partition) = self.source_partition.as_ref().filter(|_| !runs.is_empty()) else {
+            return Ok(None);
+        };
+        let received = |r: &Run| r.received_at;
+        let columns: Vec<ArrayRef> = vec![
+            Arc::new(Date32Array::from_iter_values(
+                runs.iter().map(|r| received(r).div_euclid(DAY_US) as i32),
+            )),
+            Arc::new(StringArray::from_iter_values(runs.iter().map(|_| &**partition))),
+            Arc::new(Int64Array::from_iter_values(runs.iter().map(|r| r.first))),
+            Arc::new(Int64Array::from_iter_values(runs.iter().map(|r| r.last))),
+            Arc::new(BooleanArray::from_iter(runs.iter().map(|r| Some(r.content_differs)))),
+            Arc::new(
+                TimestampMicrosecondArray::from_iter_values(runs.iter().map(received))
+                    .with_timezone("UTC"),
+            ),
+        ];
+        let rows = RecordBatch::try_new(tables::DUPLICATES.arrow_schema(), columns)?;
+        Ok(Some((runs.iter().map(|r| r.first).collect(), rows)))
+    }
+}

@@ -1,0 +1,324 @@
+//! Structured mode: one JSON object holds the envelope and the payload.
+
+use std::borrow::Cow;
+
+use sonic_rs::JsonValueTrait;
+
+use super::fields::Fields;
+use super::json::{self, Value};
+use super::time::parse_time;
+use super::{Event, FailedTask, RecordContext};
+use crate::catalogue::{Check, EventType, TASK_FAILED, event_type};
+use crate::rejection::{Rejection, RejectionCode as Code};
+use crate::upcast;
+
+/// Decodes and validates one CloudEvent in JSON.
+///
+/// # Errors
+/// A [`Rejection`] whose code depends on the bytes and `record` alone.
+pub fn decode<'a>(bytes: &'a [u8], record: &RecordContext<'_>) -> Result<Event<'a>, Rejection> {
+    check_size(bytes.len(), record)?;
+    let object = json::parse(bytes)?;
+    if !object.is_object() {
+        let message = format!("expected a JSON object, found {}", json::kind(&object));
+        return Err(Rejection::new(Code::NotCloudevents, message));
+    }
+    let mut envelope = Envelope::default();
+    json::members(object, |name, value| envelope.take(name, value))?;
+    envelope.finish(record)
+}
+
+pub(super) fn check_size(bytes: usize, record: &RecordContext<'_>) -> Result<(), Rejection> {
+    if bytes > record.max_bytes {
+        let most = record.max_bytes;
+        let message = format!("the record has {bytes} bytes, at most {most} are taken");
+        return Err(Rejection::new(Code::TooLarge, message));
+    }
+    Ok(())
+}
+
+/// Attributes of the envelope that have a column, in the order of [`Envelope::texts`].
+pub(super) const ATTRIBUTES: [&str; 11] = [
+    "specversion",
+    "id",
+    "source",
+    "type",
+    "clientid",
+    "subject",
+    "time",
+    "userid",
+    "dataschema",
+    "correlationid",
+    "causationid",
+];
+
+/// What was found of one attribute.
+#[derive(Clone, Debug, Default)]
+enum Found<'a> {
+    #[default]
+    Missing,
+    Text(Cow<'a, str>),
+    /// A value that is no text; what it is.
+    Other(&'static str),
+}
+
+/// The attributes as they are read.
+#[derive(Default)]
+pub(super) struct Envelope<'a> {
+    texts: [Found<'a>; ATTRIBUTES.len()],
+    extensions: String,
+    data: Option<Value<'a>>,
+    data_base64: bool,
+}
+
+impl<'a> Envelope<'a> {
+    fn take(&mut self, name: Cow<'a, str>, value: Value<'a>) -> Result<(), Rejection> {
+        if let Some(index) = ATTRIBUTES.iter().position(|known| *known == name) {
+            if !matches!(self.texts[index], Found::Missing) {
+                return Err(twice(&name));
+            }
+            self.texts[index] = match json::text(&value)? {
+                Some(text) => Found::Text(text),
+                None if value.is_null() => Found::Missing,
+                None => Found::Other(json::kind(&value)),
+            };
+        } else if name == "data" {
+            if self.data.replace(value).is_some() {
+                return Err(twice(&name));
+            }
+        } else if name == "data_base64" {
+            self.data_base64 = !value.is_null();
+        } else if !value.is_null() {
+            self.extend(&name, value.as_raw_str());
+        }
+        Ok(())
+    }
+
+    /// An attribute of binary mode.
+    pub(super) fn take_text(&mut self, name: &str, text: Cow<'a, str>) -> Result<(), Rejection> {
+        match ATTRIBUTES.iter().position(|known| *known == name) {
+            Some(index) if matches!(self.texts[index], Found::Missing) => {
+                self.texts[index] = Found::Text(text);
+            }
+            Some(_) => return Err(twice(name)),
+            None => self.extend(name, &serde_json::Value::from(text.as_ref()).to_string()),
+        }
+        Ok(())
+    }
+
+    /// The payload of binary mode.
+    pub(super) fn take_data(&mut self, data: Value<'a>) {
+        self.data = Some(data);
+    }
+
+    fn extend(&mut self, name: &str, json: &str) {
+        self.extensions.push(if self.extensions.is_empty() { '{' } else { ',' });
+        self.extensions.push_str(&serde_json::Value::from(name).to_string());
+        self.extensions.push(':');
+        self.extensions.push_str(json);
+    }
+
+    fn required(&mut self, index: usize, code: Code) -> Result<Cow<'a, str>, Rejection> {
+        let name = ATTRIBUTES[index];
+        match std::mem::take(&mut self.texts[index]) {
+            Found::Text(text) if !text.is_empty() => Ok(text),
+            Found::Text(_) => Err(Rejection::new(code, format!("{name} is empty"))),
+            Found::Missing => Err(Rejection::new(code, format!("{name} is missing"))),
+            Found::Other(kind) => {
+                Err(Rejection::new(code, format!("{name} must be text, found {kind}")))
+            }
+        }
+    }
+
+    /// An attribute that may be missing; an empty one counts as missing.
+    fn optional(&mut self, index: usize) -> Result<Option<Cow<'a, str>>, Rejection> {
+        match self.texts[index] {
+            Found::Missing => Ok(None),
+            Found::Text(ref text) if text.is_empty() => Ok(None),
+            _ => self.required(index, Code::NotCloudevents).map(Some),
+        }
+    }
+
+    pub(super) fn finish(mut self, record: &RecordContext<'_>) -> Result<Event<'a>, Rejection> {
+        match &self.texts[0] {
+            Found::Text(version) if version == "1.0" => {}
+            Found::Missing => {
+                return Err(Rejection::new(Code::NotCloudevents, "specversion is missing"));
+            }
+            Found::Text(_) | Found::Other(_) => {
+                let message = "specversion must be the text 1.0";
+                return Err(Rejection::new(Code::UnsupportedVersion, message));
+            }
+        }
+        let id = self.required(1, Code::NotCloudevents)?;
+        let source = self.required(2, Code::NotCloudevents)?;
+        let name = self.required(3, Code::NotCloudevents)?;
+        let client_id = self.required(4, Code::NotCloudevents)?;
+        let session_id = self.required(5, Code::MissingSession)?;
+        let time = self.required(6, Code::BadTimestamp)?;
+        let user_id = self.optional(7)?;
+        let dataschema = self.optional(8)?;
+        let correlation_id = self.optional(9)?.unwrap_or_else(|| session_id.clone());
+        let causation_id = self.optional(10)?;
+        let known = known_type(&name, record.namespaces)?;
+        let version = version(known, dataschema.as_deref())?;
+        let occurred_at = occurred_at(&time, record)?;
+        if self.data_base64 {
+            let message = "data_base64 is not read; send the payload as a JSON object in data";
+            return Err(Rejection::new(Code::SchemaViolation, message));
+        }
+        let (data, fields, task) = payload(self.data, known, version)?;
+        if !self.extensions.is_empty() {
+            self.extensions.push('}');
+        }
+        Ok(Event {
+            id,
+            source,
+            event_type: name,
+            session_id,
+            client_id,
+            user_id,
+            occurred_at,
+            dataschema,
+            correlation_id,
+            causation_id,
+            extensions: Some(self.extensions).filter(|text| !text.is_empty()),
+            data,
+            fields,
+            task,
+        })
+    }
+}
+
+fn twice(name: &str) -> Rejection {
+    // Which of the two is meant cannot be known, and readers differ in which they take.
+    Rejection::new(Code::MalformedJson, format!("{name} is given twice"))
+}
+
+fn known_type(
+    name: &str,
+    namespaces: &[String],
+) -> Result<Option<&'static EventType>, Rejection> {
+    let known = event_type(name);
+    let custom = || {
+        namespaces.iter().any(|namespace| {
+            let inside = name.strip_prefix(namespace.as_str());
+            inside.and_then(|rest| rest.strip_prefix('.')).is_some_and(|rest| !rest.is_empty())
+        }) && name.split('.').all(|part| {
+            !part.is_empty() && part.chars().all(|c| c.is_alphanumeric() || c == '_' || c == '-')
+        })
+    };
+    if known.is_none() && !custom() {
+        let message = "the type is neither in the catalogue nor a reverse-DNS-like name of an \
+                       allowed namespace";
+        return Err(Rejection::new(Code::UnknownType, message));
+    }
+    Ok(known)
+}
+
+/// The version that `dataschema` ends in; custom types have versions of their own, which nothing
+/// here depends on.
+fn version(known: Option<&EventType>, dataschema: Option<&str>) -> Result<u32, Rejection> {
+    let (Some(known), Some(dataschema)) = (known, dataschema) else { return Ok(1) };
+    let last = dataschema.rsplit('/').next().unwrap_or_default();
+    let version = last.strip_prefix('v').and_then(|number| number.parse().ok());
+    version
+        .filter(|version| *version == known.version || known.upcast_from.contains(version))
+        .ok_or_else(|| {
+            let newest = known.version;
+            let message = format!("dataschema must end in /v{newest} or an older known version");
+            Rejection::new(Code::UnsupportedVersion, message)
+        })
+}
+
+fn occurred_at(time: &str, record: &RecordContext<'_>) -> Result<i64, Rejection> {
+    let at = parse_time(time).ok_or_else(|| {
+        let message = "time must be an RFC 3339 instant with an offset";
+        Rejection::new(Code::BadTimestamp, message)
+    })?;
+    let ahead = at.saturating_sub(record.timestamp);
+    if ahead > record.max_future_us {
+        let message = format!("time lies {} s after the record's own", ahead / 1_000_000);
+        return Err(Rejection::new(Code::FromTheFuture, message));
+    }
+    if record.horizon_us.is_some_and(|horizon| ahead < -horizon) {
+        let message = format!("time lies {} s before the record's own", -(ahead / 1_000_000));
+        return Err(Rejection::new(Code::TooOld, message));
+    }
+    Ok(at)
+}
+
+type Payload<'a> = (Option<Cow<'a, str>>, Fields<'a>, Option<FailedTask<'a>>);
+
+fn payload<'a>(
+    data: Option<Value<'a>>,
+    known: Option<&EventType>,
+    version: u32,
+) -> Result<Payload<'a>, Rejection> {
+    let mut fields = Fields::default();
+    let is_task = known.is_some_and(|known| known.name == TASK_FAILED);
+    let mut task = is_task.then(FailedTask::default);
+    let Some(data) = data.filter(|data| !data.is_null()) else {
+        return Ok((None, fields, task));
+    };
+    if !data.is_object() {
+        let message = format!("data must be an object, found {}", json::kind(&data));
+        return Err(Rejection::new(Code::SchemaViolation, message));
+    }
+    let text = data.as_raw_cow();
+    let mut seen = 0_u64;
+    json::members(data, |name, value| {
+        let name = match known {
+            Some(known) => upcast::field_name(known.name, version, &name),
+            None => &name,
+        };
+        let own = known.and_then(|known| known.fields.iter().find(|field| field.name == name));
+        if let Some(field) = own {
+            check(field.name, field.check, &value)?;
+        }
+        if let Some(column) = fields.set(name, &value)? {
+            if seen & (1 << column) != 0 {
+                return Err(twice(&format!("data.{name}")));
+            }
+            seen |= 1 << column;
+        }
+        if let Some(task) = &mut task {
+            match name {
+                "task_name" => task.task_name = json::text(&value)?,
+                "message" => task.message = json::text(&value)?,
+                _ => {}
+            }
+        }
+        Ok(())
+    })?;
+    Ok((Some(text), fields, task))
+}
+
+fn check(name: &str, check: Check, value: &Value<'_>) -> Result<(), Rejection> {
+    if value.is_null() {
+        return Ok(());
+    }
+    let expected = match check {
+        Check::Text if !value.is_str() => "text".to_owned(),
+        Check::OneOf(allowed)
+            if !json::text(value)?.is_some_and(|text| allowed.contains(&text.as_ref())) =>
+        {
+            format!("one of {}", allowed.join(", "))
+        }
+        Check::Bool if !value.is_boolean() => "true or false".to_owned(),
+        Check::Count if json::integer(value).is_none_or(|count| count < 0) => {
+            "a 64-bit integer from 0 without a fraction".to_owned()
+        }
+        Check::Share if json::number(value).is_none_or(|n| !(0.0..=1.0).contains(&n)) => {
+            "a number from 0 to 1".to_owned()
+        }
+        Check::NonNegative if json::number(value).is_none_or(|n| n < 0.0) => {
+            "a number from 0".to_owned()
+        }
+        Check::Object if !value.is_object() => "an object".to_owned(),
+        _ => return Ok(()),
+    };
+    // The value itself may be personal: only its kind is told.
+    let message = format!("data.{name} must be {expected}, found {}", json::kind(value));
+    Err(Rejection::new(Code::SchemaViolation, message))
+}

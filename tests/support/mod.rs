@@ -1,0 +1,132 @@
+//! What every end-to-end test needs: the binary, a lake of its own, and patience with a bound.
+
+pub mod broker;
+
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+use tempfile::TempDir;
+
+/// A folder of its own with a lake in it.
+pub struct Scene {
+    folder: TempDir,
+}
+
+impl Scene {
+    pub fn new() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+    }
+
+    pub fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    pub fn lake(&self) -> PathBuf {
+        self.path("lake")
+    }
+
+    pub fn write(&self, name: &str, content: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path(name);
+        std::fs::write(&path, content).expect("a file in the scene");
+        path
+    }
+
+    /// `onramp --lake <the scene's> ARGS`, with nothing of the machine's configuration in it.
+    pub fn onramp(&self) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_onramp"));
+        command
+            .current_dir(self.folder.path())
+            .env("HOME", self.folder.path())
+            .env("XDG_CONFIG_HOME", self.path("config"))
+            .env("XDG_DATA_HOME", self.path("data"))
+            .arg("--lake")
+            .arg(self.lake())
+            .stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the binary and takes its answer.
+    pub fn run<I: AsRef<std::ffi::OsStr>>(&self, args: impl IntoIterator<Item = I>) -> Answer {
+        Answer::of(self.onramp().args(args))
+    }
+
+    /// The rows of a SQL statement, each an object.
+    pub fn sql(&self, statement: &str) -> Vec<serde_json::Value> {
+        let answer = self.run(["--format", "json", "sql", statement]).succeeded();
+        serde_json::from_str(&answer.stdout).expect("one JSON document")
+    }
+}
+
+/// What a run of the binary said.
+#[derive(Debug)]
+pub struct Answer {
+    pub code: Option<i32>,
+    pub stdout: String,
+    pub stderr: String,
+}
+
+impl Answer {
+    pub fn of(command: &mut Command) -> Self {
+        let Output { status, stdout, stderr } = command.output().expect("the binary runs");
+        Self {
+            code: status.code(),
+            stdout: String::from_utf8(stdout).expect("UTF-8 on stdout"),
+            stderr: String::from_utf8(stderr).expect("UTF-8 on stderr"),
+        }
+    }
+
+    pub fn succeeded(self) -> Self {
+        assert_eq!(self.code, Some(0), "{self:#?}");
+        self
+    }
+
+    /// Fails with `code`, says every one of `words` on stderr, and does not panic.
+    pub fn failed(self, code: i32, words: &[&str]) -> Self {
+        assert_eq!(self.code, Some(code), "{self:#?}");
+        assert!(!self.stderr.contains("panicked"), "{self:#?}");
+        for word in words {
+            assert!(self.stderr.contains(word), "no {word:?} in {self:#?}");
+        }
+        self
+    }
+
+    pub fn json(&self) -> serde_json::Value {
+        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:#?}"))
+    }
+}
+
+/// Asks until `found` answers, at most `seconds`.
+pub fn eventually<T>(what: &str, seconds: u64, mut found: impl FnMut() -> Option<T>) -> T {
+    let until = Instant::now() + Duration::from_secs(seconds);
+    loop {
+        if let Some(found) = found() {
+            return found;
+        }
+        assert!(Instant::now() < until, "not within {seconds} s: {what}");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+/// A free port on loopback, and the one after it.
+pub fn free_ports() -> u16 {
+    loop {
+        let first = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
+        let port = first.local_addr().expect("its address").port();
+        if port < u16::MAX && std::net::TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A file of the checkout.
+pub fn checkout(path: &str) -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join(path)
+}
+
+/// A valid event with `extra` members spliced into it.
+pub fn event(id: &str, session: &str, kind: &str, time: &str, data: &str) -> String {
+    format!(
+        r#"{{"specversion":"1.0","id":"{id}","source":"/app","type":"onboarding.{kind}","subject":"{session}","time":"{time}","clientid":"acme","data":{data}}}"#
+    )
+}
