@@ -50,7 +50,7 @@ impl Table {
             table: self.def.name,
             source: Box::new(source),
         };
-        let mut table = DeltaTable::new(self.log_store());
+        let mut table = DeltaTable::new(self.log_store()?);
         table.load().await.map_err(|source| failed("load", source))?;
         let version =
             table.version().ok_or(LakeError::VersionGone { table: self.def.name, version: 0 })?;
@@ -58,9 +58,10 @@ impl Table {
             .await
             .map_err(|source| failed("write a checkpoint of", source))?;
         let cutoff = self.now_ms() - i64::try_from(keep.as_millis()).unwrap_or(i64::MAX);
-        let cleaned_up = cleanup_expired_logs_for(version, self.log_store().as_ref(), cutoff, None)
-            .await
-            .map_err(|source| failed("clean up the log of", source))?;
+        let cleaned_up =
+            cleanup_expired_logs_for(version, self.log_store()?.as_ref(), cutoff, None)
+                .await
+                .map_err(|source| failed("clean up the log of", source))?;
         let version = i64::try_from(version).unwrap_or(i64::MAX);
         tracing::info!(table = self.def.name, version, cleaned_up, "checkpoint written");
         Ok(LogMaintenance { version, cleaned_up })

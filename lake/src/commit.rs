@@ -53,7 +53,7 @@ pub(crate) enum Verdict {
 }
 
 /// Judges a commit against what the log has come to hold.
-pub(crate) trait Judge {
+pub(crate) trait Judge: Send {
     /// Takes note of commits that were made after the state that the work was based on.
     fn observe(&mut self, commits: &[Commit]);
     /// What a log that was cleaned up past us means: nothing is known of the commits in between.

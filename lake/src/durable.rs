@@ -13,8 +13,8 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use bytes::Bytes;
-use futures::FutureExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
+use futures::{FutureExt, StreamExt, TryFutureExt, TryStreamExt};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -109,7 +109,7 @@ impl ObjectStore for DurableLocal {
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list(prefix)
+        ordered(self.inner.list(prefix))
     }
 
     fn list_with_offset(
@@ -117,7 +117,7 @@ impl ObjectStore for DurableLocal {
         prefix: Option<&Path>,
         offset: &Path,
     ) -> BoxStream<'static, Result<ObjectMeta>> {
-        self.inner.list_with_offset(prefix, offset)
+        ordered(self.inner.list_with_offset(prefix, offset))
     }
 
     async fn list_with_delimiter(&self, prefix: Option<&Path>) -> Result<ListResult> {
@@ -130,6 +130,17 @@ impl ObjectStore for DurableLocal {
         let target = self.inner.path_to_filesystem(to)?;
         blocking(move || sync_folder(&target)).await
     }
+}
+
+/// In the order of names, as S3 lists and readers of a log expect; a file system lists in any.
+fn ordered(
+    entries: BoxStream<'static, Result<ObjectMeta>>,
+) -> BoxStream<'static, Result<ObjectMeta>> {
+    let collected = entries.try_collect().map_ok(|mut entries: Vec<ObjectMeta>| {
+        entries.sort_unstable_by(|left, right| left.location.cmp(&right.location));
+        stream::iter(entries.into_iter().map(Ok))
+    });
+    collected.try_flatten_stream().boxed()
 }
 
 /// A file written in parts under a staging name; it gets its own name when it is complete and synced.

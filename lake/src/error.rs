@@ -286,6 +286,11 @@ fn cause(error: &object_store::Error) -> Cause {
         {
             return Cause::Network;
         }
+        // The S3 client keeps the status of a refused listing to itself and its text.
+        let text = current.to_string();
+        if text.contains(": 403 Forbidden") || text.contains(": 401 Unauthorized") {
+            return Cause::Credentials;
+        }
         next = current.source();
     }
     Cause::Other

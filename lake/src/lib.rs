@@ -40,3 +40,6 @@ pub use snapshot::Snapshot;
 pub use store::{Lake, StoreSettings};
 pub use table::{DEDUP_WINDOW, Table};
 pub use write::FileWriter;
+
+#[cfg(test)]
+mod tests;

@@ -93,14 +93,25 @@ impl Table {
         &self.lake
     }
 
+    /// A property of the table as it was when it was opened.
+    pub fn property(&self, name: &str) -> Option<&str> {
+        self.head.as_ref()?.metadata.configuration.get(name).map(String::as_str)
+    }
+
     /// An object of this table for people.
     pub(crate) fn location(&self, path: &Path) -> String {
         format!("{}{path}", self.url)
     }
 
     /// The log store of the Delta library over our own stores, so that what it writes is as durable as what we write.
-    pub(crate) fn log_store(&self) -> Arc<dyn LogStore> {
-        default_logstore(self.store(), self.lake.root_store(), &self.url, &StorageConfig::default())
+    ///
+    /// For the library the lake is the root of some store: it decodes addresses twice, which a folder named `50%25` would
+    /// not survive.
+    pub(crate) fn log_store(&self) -> Result<Arc<dyn LogStore>, LakeError> {
+        let root =
+            Url::parse("memory:///").and_then(|root| root.join(&format!("{}/", self.def.name)));
+        let url = root.map_err(|error| self.mismatch(error.to_string()))?;
+        Ok(default_logstore(self.store(), self.lake.store(), &url, &StorageConfig::default()))
     }
 
     /// The time of this table's clock in milliseconds, as the log keeps it.

@@ -136,7 +136,7 @@ impl FileWriter {
         for (partition, rows) in split {
             let mut open = match self.open.take() {
                 Some(open) => open,
-                None => self.start(partition.clone()).await?,
+                None => start(&self.table, partition.clone()).await?,
             };
             if *open.encoder.partition() != partition {
                 return Err(self.table.bad_batch("rows of two partitions in one file".into()));
@@ -146,8 +146,7 @@ impl FileWriter {
             let mut open =
                 encode.await.map_err(|error| self.table.bad_batch(error.to_string()))??;
             if open.encoder.buffered() >= PART_BYTES {
-                let part = open.encoder.take();
-                self.put_part(&mut open, part).await?;
+                put_part(&self.table, &mut open).await?;
             }
             self.open = Some(open);
         }
@@ -170,20 +169,22 @@ impl FileWriter {
             .map_err(|source| LakeError::store("write", self.table.location(&path), source))?;
         Ok(Some(self.table.pending(file)))
     }
+}
 
-    async fn start(&self, partition: Partition) -> Result<Open, LakeError> {
-        let encoder = Encoder::new(self.table.def, partition)?;
-        let path = Path::from(encoder.path());
-        let upload = self.table.store.put_multipart(&path).await;
-        let upload = upload
-            .map_err(|source| LakeError::store("write", self.table.location(&path), source))?;
-        Ok(Open { encoder, upload, path })
-    }
+// Not methods: an encoder may be sent between threads but not shared, so no `&FileWriter` may live across an await.
+async fn start(table: &Table, partition: Partition) -> Result<Open, LakeError> {
+    let encoder = Encoder::new(table.def, partition)?;
+    let path = Path::from(encoder.path());
+    let upload = table.store.put_multipart(&path).await;
+    let upload =
+        upload.map_err(|source| LakeError::store("write", table.location(&path), source))?;
+    Ok(Open { encoder, upload, path })
+}
 
-    async fn put_part(&self, open: &mut Open, part: Bytes) -> Result<(), LakeError> {
-        let put = open.upload.put_part(PutPayload::from_bytes(part)).await;
-        put.map_err(|source| LakeError::store("write", self.table.location(&open.path), source))
-    }
+async fn put_part(table: &Table, open: &mut Open) -> Result<(), LakeError> {
+    let part = open.encoder.take();
+    let put = open.upload.put_part(PutPayload::from_bytes(part)).await;
+    put.map_err(|source| LakeError::store("write", table.location(&open.path), source))
 }
 
 /// The schema of the files themselves: partition values stand in the log, not in the file.
