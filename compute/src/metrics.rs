@@ -28,7 +28,7 @@ pub use calendar::Instant;
 pub use stages::{Conversion, MatureStage, StageReport};
 
 use crate::fold::{Fate, Rules};
-use population::{Basis, Counts, Shape, members};
+use population::{Basis, Counts, Population, Shape};
 
 /// What a report is asked for.
 #[derive(Clone, Debug)]
@@ -187,13 +187,19 @@ pub fn report(
     let horizon = Rules::new(&request.funnel).horizon();
     let mature = Basis::mature(request.as_of, horizon);
     let (from, to) = (request.from, request.to);
-    let members = members(sessions, from, to);
-    let raw = Counts::of(&members, shape.count(), Basis::Raw);
-    let watched = Counts::of(&members, shape.count(), mature);
-    let fates = |is: fn(Fate) -> bool| members.iter().filter(|s| is(s.folded.fate)).count() as u64;
-    let drop_off = drop_off::drop_off(&members, &shape, mature, &request.thresholds);
-    let cohort_analysis =
-        cohorts::cohorts(&members, &shape, (from, to), request.timezone, (request.as_of, horizon));
+    let population = Population::new(sessions, shape.count(), from, to);
+    let raw = Counts::of(&population, Basis::Raw);
+    let watched = Counts::of(&population, mature);
+    let fates =
+        |is: fn(Fate) -> bool| population.fate.iter().filter(|&&fate| is(fate)).count() as u64;
+    let drop_off = drop_off::drop_off(&population, &shape, mature, &request.thresholds);
+    let cohort_analysis = cohorts::cohorts(
+        &population,
+        &shape,
+        (from, to),
+        request.timezone,
+        (request.as_of, horizon),
+    );
     let names = (request.segment_by.as_slice(), attribute_names);
     Report {
         as_of: Instant(request.as_of),
@@ -219,17 +225,17 @@ pub fn report(
         active: fates(|fate| fate == Fate::InFlight { active: true }),
         orphan_sessions: orphans(sessions, from, to),
         excluded: excluded(sessions, from, to),
-        stages: stages::stages(&members, &shape, (&raw, &watched), request),
+        stages: stages::stages(&population, &shape, (&raw, &watched), request),
         top_drop_off_points: top_points(&drop_off),
         drop_off,
-        heatmap: leaving::heatmap(&members, &shape, request.timezone),
-        error_patterns: leaving::error_patterns(&members, &shape),
-        time_analysis: leaving::dwell(&members, &shape),
-        common_reasons: leaving::reasons(&members),
+        heatmap: leaving::heatmap(&population, &shape, request.timezone),
+        error_patterns: leaving::error_patterns(&population, &shape),
+        time_analysis: leaving::dwell(&population, &shape),
+        common_reasons: leaving::reasons(&population),
         trend: cohorts::trend(&cohort_analysis, &request.thresholds),
         cohort_analysis,
         segments: (!request.segment_by.is_empty())
-            .then(|| segments::segments(&members, &shape, mature, names, &request.thresholds)),
+            .then(|| segments::segments(&population, &shape, mature, names, &request.thresholds)),
         comparison: compare(request, attribute_names, sessions, &shape, mature),
         data_quality: *input,
     }
@@ -274,7 +280,7 @@ fn compare(
     let [before, after] = periods.map(|(from, to)| comparison::Side {
         from,
         to,
-        members: members(sessions, from, to),
+        population: Population::new(sessions, shape.count(), from, to),
     });
     let mix_by = request.mix_by.as_deref();
     let frame = comparison::Frame {

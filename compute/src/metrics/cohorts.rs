@@ -6,9 +6,9 @@ use serde::Serialize;
 
 use super::Thresholds;
 use super::calendar::{local_date, local_midnight, monday_of};
-use super::population::{Basis, Counts, Shape, between};
+use super::population::{Basis, Counts, Population, Shape};
 use super::rates::{Rate, StageRates, overall, stage_rates};
-use crate::fold::{Fate, Session};
+use crate::fold::Fate;
 use crate::statistics::proportion::Proportion;
 use crate::statistics::quantile::percentile;
 use crate::statistics::trend::{Point, weighted_slope};
@@ -103,14 +103,14 @@ struct Tally {
 }
 
 pub(super) fn cohorts(
-    members: &[&Session],
+    population: &Population,
     shape: &Shape,
     period: (i64, i64),
     timezone: Tz,
     (as_of, horizon): (i64, i64),
 ) -> Vec<Cohort> {
     let weeks = weeks(period, timezone);
-    let tallies = tally(members, &weeks, shape, Basis::mature(as_of, horizon));
+    let tallies = tally(population, &weeks, shape, Basis::mature(as_of, horizon));
     let cohort = |(index, (week, mut tally)): (usize, (&Week, Tally))| {
         let watched_from = week.end.min(period.1);
         let iso = week.monday.iso_week();
@@ -149,7 +149,7 @@ fn weeks((from, to): (i64, i64), timezone: Tz) -> Vec<Week> {
     weeks
 }
 
-fn tally(members: &[&Session], weeks: &[Week], shape: &Shape, mature: Basis) -> Vec<Tally> {
+fn tally(population: &Population, weeks: &[Week], shape: &Shape, mature: Basis) -> Vec<Tally> {
     let empty = || Tally {
         counts: Counts::none(shape.count()),
         mature: Counts::none(shape.count()),
@@ -157,17 +157,16 @@ fn tally(members: &[&Session], weeks: &[Week], shape: &Shape, mature: Basis) -> 
         to_complete: Vec::new(),
     };
     let mut tallies: Vec<Tally> = weeks.iter().map(|_| empty()).collect();
-    for session in members {
-        let folded = &session.folded;
-        let Some(started_at) = folded.started_at() else { continue };
+    for row in population.rows() {
+        let started_at = population.started_at(row);
         let after = weeks.partition_point(|week| week.start <= started_at);
         let Some(tally) = after.checked_sub(1).and_then(|index| tallies.get_mut(index)) else {
             continue;
         };
-        tally.counts.add(folded, Basis::Raw);
-        tally.mature.add(folded, mature);
-        tally.in_flight += u64::from(matches!(folded.fate, Fate::InFlight { .. }));
-        tally.to_complete.extend(between(folded, 0, shape.last()));
+        tally.counts.add(population, row, Basis::Raw);
+        tally.mature.add(population, row, mature);
+        tally.in_flight += u64::from(matches!(population.fate[row], Fate::InFlight { .. }));
+        tally.to_complete.extend(population.between(row, 0, shape.last()));
     }
     tallies
 }

@@ -1,6 +1,6 @@
 //! Two periods side by side.
 
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
@@ -8,12 +8,10 @@ use serde::Serialize;
 use super::Thresholds;
 use super::calendar::Instant;
 use super::cohorts::Direction;
-use super::population::{Basis, Counts, Shape};
-use super::rates::{Rate, StageRates, overall, stage_rates};
-use super::segments::{Attribute, sort_values};
-use super::times::durations;
-use crate::fold::Session;
-use crate::statistics::decomposition::kitagawa;
+use super::population::{Basis, Counts, Population, Shape};
+use super::rates::{Rate, StageRates, stage_rates};
+use super::segments::Attribute;
+use crate::statistics::decomposition::{Part, kitagawa};
 use crate::statistics::multiplicity::benjamini_hochberg;
 use crate::statistics::proportion::Proportion;
 use crate::statistics::quantile::percentile;
@@ -172,7 +170,7 @@ pub(super) struct Frame<'a> {
 pub(super) struct Side<'a> {
     pub from: i64,
     pub to: i64,
-    pub members: Vec<&'a Session>,
+    pub population: Population<'a>,
 }
 
 /// Compares two periods, the earlier first.
@@ -180,7 +178,7 @@ pub(super) fn comparison(before: &Side, after: &Side, frame: &Frame) -> Comparis
     let period = |side: &Side| ComparedPeriod {
         from: Instant(side.from),
         to: Instant(side.to),
-        sessions: side.members.len() as u64,
+        sessions: side.population.rows().len() as u64,
     };
     let raw = basis(before, after, frame, Basis::Raw);
     let mut mature = basis(before, after, frame, frame.mature);
@@ -197,9 +195,7 @@ pub(super) fn comparison(before: &Side, after: &Side, frame: &Frame) -> Comparis
 }
 
 fn basis(before: &Side, after: &Side, frame: &Frame, basis: Basis) -> ComparedBasis {
-    let rates = |side: &Side| {
-        stage_rates(frame.shape, &Counts::of(&side.members, frame.shape.count(), basis))
-    };
+    let rates = |side: &Side| stage_rates(frame.shape, &Counts::of(&side.population, basis));
     let stage = |(before, after): (StageRates, StageRates)| ComparedStage {
         stage: before.stage,
         name: before.name.clone(),
@@ -260,6 +256,26 @@ fn settle(change: &mut Change, adjusted: &mut impl Iterator<Item = f64>, thresho
     change.direction = Some(direction);
 }
 
+/// Shares and rates of the groups of one side.
+fn grouped<'a>(
+    side: &Side<'a>,
+    frame: &Frame,
+    attribute: Attribute,
+    basis: Basis,
+) -> Vec<(Option<&'a Arc<str>>, Proportion)> {
+    let population = &side.population;
+    let groups = population.groups(|session| attribute.of(session));
+    let mut parts: Vec<_> =
+        groups.values.into_iter().map(|value| (value, Proportion::default())).collect();
+    for row in population.rows().filter(|&row| basis.holds(population, row)) {
+        let part = &mut parts[groups.of_row[row]].1;
+        part.total += 1;
+        part.reached += u64::from(basis.reached(population, row, frame.shape.last()));
+    }
+    parts.retain(|(_, part)| part.total > 0);
+    parts
+}
+
 fn decompose(
     before: &Side,
     after: &Side,
@@ -268,33 +284,26 @@ fn decompose(
     name: &str,
     attribute: Attribute,
 ) -> Option<Decomposition> {
-    let mut groups: HashMap<Option<&Arc<str>>, (Proportion, Proportion)> = HashMap::new();
-    let last = frame.shape.last();
-    for (side, is_after) in [(before, false), (after, true)] {
-        for session in side.members.iter().filter(|session| basis.holds(&session.folded)) {
-            let group = groups.entry(attribute.of(session)).or_default();
-            let own = if is_after { &mut group.1 } else { &mut group.0 };
-            own.total += 1;
-            own.reached += u64::from(basis.reached(&session.folded, last));
-        }
+    let mut groups: BTreeMap<_, (Proportion, Proportion)> = BTreeMap::new();
+    let key = |value: Option<_>| (value.is_none(), value);
+    for (value, part) in grouped(before, frame, attribute, basis) {
+        groups.entry(key(value)).or_default().0 = part;
     }
-    let mut groups: Vec<_> = groups.into_iter().collect();
-    sort_values(&mut groups);
+    for (value, part) in grouped(after, frame, attribute, basis) {
+        groups.entry(key(value)).or_default().1 = part;
+    }
     let (values, proportions): (Vec<_>, Vec<_>) = groups.into_iter().unzip();
     let parts = kitagawa(&proportions)?;
-    let total = |side: &Side| {
-        overall(frame.shape, &Counts::of(&side.members, frame.shape.count(), basis)).rate()
-    };
-    let group = |(value, part): (Option<&Arc<str>>, &crate::statistics::decomposition::Part)| {
-        DecompositionGroup {
-            value: value.map(|value| value.to_string()),
-            mix: part.mix,
-            rate: part.rate,
-        }
+    let first: Proportion = proportions.iter().map(|group| group.0).sum();
+    let second: Proportion = proportions.iter().map(|group| group.1).sum();
+    let group = |((_, value), part): ((bool, Option<&Arc<str>>), &Part)| DecompositionGroup {
+        value: value.map(|value| value.to_string()),
+        mix: part.mix,
+        rate: part.rate,
     };
     Some(Decomposition {
         attribute: name.to_owned(),
-        change: total(after)? - total(before)?,
+        change: second.rate()? - first.rate()?,
         mix: parts.iter().map(|part| part.mix).sum(),
         rate: parts.iter().map(|part| part.rate).sum(),
         groups: values.into_iter().zip(&parts).map(group).collect(),
@@ -313,7 +322,7 @@ fn times(before: &Side, after: &Side, frame: &Frame, stage: usize) -> ComparedTi
 
 fn time(before: &Side, after: &Side, from: usize, to: usize) -> ComparedTime {
     let sorted = |side: &Side| {
-        let mut micros = durations(&side.members, from, to);
+        let mut micros = side.population.durations(from, to);
         micros.sort_unstable();
         micros
     };

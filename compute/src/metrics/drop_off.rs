@@ -5,8 +5,7 @@ use std::cmp::Reverse;
 use serde::Serialize;
 
 use super::Thresholds;
-use super::population::{Basis, Shape};
-use crate::fold::{Fate, Folded, Session};
+use super::population::{Basis, Left, Population, Shape};
 use crate::statistics::proportion::Proportion;
 
 /// How bad a drop-off is, judged by the lower limit of its interval.
@@ -61,50 +60,31 @@ pub struct DropOff {
     pub top_mature: Vec<usize>,
 }
 
-/// How a session left a required stage.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Left {
-    /// Lost: its last activity.
-    Lost { at: i64 },
-    /// Passed on: when it reached the next required stage.
-    Passed { at: i64 },
-}
-
-/// How a session left the required stage `stage`, whose next required one is `next`; `None` when
-/// it never came there or is still there.
-pub(super) fn left(folded: &Folded, stage: usize, next: usize) -> Option<Left> {
-    if let Some(at) = folded.stage_at[next] {
-        return Some(Left::Passed { at });
-    }
-    let lost = matches!(folded.fate, Fate::Abandoned { .. }) && folded.furthest == stage + 1;
-    lost.then_some(Left::Lost { at: folded.last_event_at })
-}
-
 pub(super) fn drop_off(
-    members: &[&Session],
+    population: &Population,
     shape: &Shape,
     mature: Basis,
     thresholds: &Thresholds,
 ) -> DropOff {
-    let all = stages(members, shape, Basis::Raw, thresholds);
-    let mature = stages(members, shape, mature, thresholds);
+    let all = stages(population, shape, Basis::Raw, thresholds);
+    let mature = stages(population, shape, mature, thresholds);
     DropOff { top: top(&all), top_mature: top(&mature), all, mature }
 }
 
 fn stages(
-    members: &[&Session],
+    population: &Population,
     shape: &Shape,
     basis: Basis,
     thresholds: &Thresholds,
 ) -> Vec<DropOffStage> {
-    let watched = || members.iter().map(|s| &s.folded).filter(|folded| basis.holds(folded));
+    let watched = || population.rows().filter(|&row| basis.holds(population, row));
     let stage = |(stage, next): (usize, usize)| {
         let (mut lost, mut passed, mut in_flight) = (0, 0, 0);
-        for folded in watched() {
-            match left(folded, stage, next) {
+        for row in watched() {
+            match population.left(row, stage, next) {
                 Some(Left::Lost { .. }) => lost += 1,
                 Some(Left::Passed { .. }) => passed += 1,
-                None => in_flight += u64::from(folded.furthest == stage + 1),
+                None => in_flight += u64::from(population.furthest[row] == stage + 1),
             }
         }
         let proportion = Proportion::new(lost, lost + passed);

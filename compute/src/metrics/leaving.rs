@@ -6,10 +6,9 @@ use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::calendar::hour_of_week;
-use super::drop_off::{Left, left};
-use super::population::Shape;
+use super::population::{Left, Population, Shape};
 use super::times::Durations;
-use crate::fold::{Folded, Session};
+use crate::fold::Fate;
 use crate::statistics::proportion::Proportion;
 
 /// Hours of a week.
@@ -77,12 +76,12 @@ pub struct Reason {
     pub sessions: u64,
 }
 
-pub(super) fn heatmap(members: &[&Session], shape: &Shape, timezone: Tz) -> Vec<HeatmapCell> {
+pub(super) fn heatmap(population: &Population, shape: &Shape, timezone: Tz) -> Vec<HeatmapCell> {
     let mut cells = Vec::new();
     for (stage, next) in shape.steps() {
         let mut counts = [(0_u64, 0_u64); HOURS];
-        for session in members {
-            match left(&session.folded, stage, next) {
+        for row in population.rows() {
+            match population.left(row, stage, next) {
                 Some(Left::Lost { at }) => counts[hour_of_week(at, timezone) as usize].0 += 1,
                 Some(Left::Passed { at }) => counts[hour_of_week(at, timezone) as usize].1 += 1,
                 None => {}
@@ -107,16 +106,16 @@ pub(super) fn heatmap(members: &[&Session], shape: &Shape, timezone: Tz) -> Vec<
     cells
 }
 
-pub(super) fn error_patterns(members: &[&Session], shape: &Shape) -> Vec<ErrorPattern> {
+pub(super) fn error_patterns(population: &Population, shape: &Shape) -> Vec<ErrorPattern> {
     let mut patterns = Vec::new();
     for (stage, next) in shape.steps() {
         let mut with: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
         let (mut lost, mut passed) = (0, 0);
-        for session in members {
-            let Some(left) = left(&session.folded, stage, next) else { continue };
+        for row in population.rows() {
+            let Some(left) = population.left(row, stage, next) else { continue };
             let is_lost = matches!(left, Left::Lost { .. });
             *(if is_lost { &mut lost } else { &mut passed }) += 1;
-            for code in codes(&session.folded, stage, left) {
+            for code in codes(population, row, stage, left) {
                 let counts = with.entry(code).or_default();
                 *(if is_lost { &mut counts.0 } else { &mut counts.1 }) += 1;
             }
@@ -137,13 +136,13 @@ pub(super) fn error_patterns(members: &[&Session], shape: &Shape) -> Vec<ErrorPa
 
 /// The distinct codes of a session's errors while it was at a stage: from the instant it reached
 /// it, and until it reached the next where it did.
-fn codes(folded: &Folded, stage: usize, left: Left) -> Vec<&str> {
-    let since = folded.stage_at[stage].unwrap_or(i64::MAX);
+fn codes<'a>(population: &Population<'a>, row: usize, stage: usize, left: Left) -> Vec<&'a str> {
+    let since = population.at(row, stage).unwrap_or(i64::MAX);
     let during = |at: i64| match left {
         Left::Lost { .. } => at >= since,
         Left::Passed { at: until } => (since..until).contains(&at),
     };
-    let errors = folded.errors.iter().filter(|error| during(error.occurred_at));
+    let errors = population.errors[row].iter().filter(|error| during(error.occurred_at));
     let mut codes: Vec<&str> = errors.map(|error| &*error.code).collect();
     codes.sort_unstable();
     codes.dedup();
@@ -155,12 +154,12 @@ fn lift(lost: Proportion, passed: Proportion) -> Option<f64> {
     Some(lost.rate()? / base)
 }
 
-pub(super) fn dwell(members: &[&Session], shape: &Shape) -> Vec<Dwell> {
+pub(super) fn dwell(population: &Population, shape: &Shape) -> Vec<Dwell> {
     let stage = |(stage, next): (usize, usize)| {
         let (mut lost, mut passed) = (Vec::new(), Vec::new());
-        for session in members {
-            let Some(since) = session.folded.stage_at[stage] else { continue };
-            match left(&session.folded, stage, next) {
+        for row in population.rows() {
+            let Some(since) = population.at(row, stage) else { continue };
+            match population.left(row, stage, next) {
                 Some(Left::Lost { at }) => lost.push(at - since),
                 Some(Left::Passed { at }) => passed.push(at - since),
                 None => {}
@@ -177,10 +176,14 @@ pub(super) fn dwell(members: &[&Session], shape: &Shape) -> Vec<Dwell> {
 }
 
 /// The reasons, the most frequent first, then by text.
-pub(super) fn reasons(members: &[&Session]) -> Vec<Reason> {
+pub(super) fn reasons(population: &Population) -> Vec<Reason> {
     let mut counts: HashMap<&str, u64> = HashMap::new();
-    for reason in members.iter().filter_map(|session| session.folded.reason_text()) {
-        *counts.entry(reason).or_default() += 1;
+    for row in population.rows() {
+        if matches!(population.fate[row], Fate::Abandoned { .. })
+            && let Some(reason) = population.sessions[row].folded.reason_text()
+        {
+            *counts.entry(reason).or_default() += 1;
+        }
     }
     let reason = |(reason, sessions): (&str, u64)| Reason { reason: reason.to_owned(), sessions };
     let mut reasons: Vec<Reason> = counts.into_iter().map(reason).collect();

@@ -1,12 +1,12 @@
 //! Sessions by an attribute, each value's conversion against the rest's.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::Thresholds;
-use super::population::{Basis, Counts, Shape};
+use super::population::{Basis, Counts, Population, Shape};
 use super::rates::{StageRates, overall, stage_rates};
 use crate::fold::Session;
 use crate::statistics::multiplicity::benjamini_hochberg;
@@ -108,11 +108,6 @@ impl Attribute {
     }
 }
 
-/// Values in the order they are listed: by bytes, `null` last.
-pub(super) fn sort_values<T>(values: &mut [(Option<&Arc<str>>, T)]) {
-    values.sort_by_key(|(value, _)| (value.is_none(), *value));
-}
-
 struct Value<'a> {
     value: Option<&'a Arc<str>>,
     raw: Counts,
@@ -120,7 +115,7 @@ struct Value<'a> {
 }
 
 pub(super) fn segments(
-    members: &[&Session],
+    population: &Population,
     shape: &Shape,
     mature: Basis,
     names: (&[String], &[String]),
@@ -129,30 +124,23 @@ pub(super) fn segments(
     let (segment_by, attribute_names) = names;
     let mut attributes = BTreeMap::new();
     for name in segment_by {
-        let values = values(members, shape, mature, Attribute::find(name, attribute_names));
+        let values = values(population, mature, Attribute::find(name, attribute_names));
         attributes.insert(name.clone(), listed(&values, shape));
     }
     let hypotheses = judge(&mut attributes, thresholds);
     Segments { attributes, hypotheses }
 }
 
-fn values<'a>(
-    members: &[&'a Session],
-    shape: &Shape,
-    mature: Basis,
-    attribute: Attribute,
-) -> Vec<Value<'a>> {
-    let mut counts: HashMap<Option<&Arc<str>>, (Counts, Counts)> = HashMap::new();
-    for session in members {
-        let none = || (Counts::none(shape.count()), Counts::none(shape.count()));
-        let (raw, watched) = counts.entry(attribute.of(session)).or_insert_with(none);
-        raw.add(&session.folded, Basis::Raw);
-        watched.add(&session.folded, mature);
+fn values<'a>(population: &Population<'a>, mature: Basis, attribute: Attribute) -> Vec<Value<'a>> {
+    let groups = population.groups(|session| attribute.of(session));
+    let stages = population.stages();
+    let value = |value| Value { value, raw: Counts::none(stages), mature: Counts::none(stages) };
+    let mut values: Vec<Value> = groups.values.into_iter().map(value).collect();
+    for (row, group) in groups.of_row.into_iter().enumerate() {
+        values[group].raw.add(population, row, Basis::Raw);
+        values[group].mature.add(population, row, mature);
     }
-    let mut counts: Vec<_> = counts.into_iter().collect();
-    sort_values(&mut counts);
-    let value = |(value, (raw, mature))| Value { value, raw, mature };
-    counts.into_iter().map(value).collect()
+    values
 }
 
 fn listed(values: &[Value], shape: &Shape) -> Vec<Segment> {

@@ -3,7 +3,7 @@
 use serde::Serialize;
 
 use super::Request;
-use super::population::{Counts, Shape};
+use super::population::{Counts, Population, Shape};
 use super::rates::{Rate, stage_rates};
 use super::times::{Durations, StageIncidence, stage_incidence, stage_times};
 use crate::fold::Session;
@@ -56,7 +56,7 @@ pub struct MatureStage {
 }
 
 pub(super) fn stages(
-    members: &[&Session],
+    population: &Population,
     shape: &Shape,
     (raw, mature): (&Counts, &Counts),
     request: &Request,
@@ -64,14 +64,14 @@ pub(super) fn stages(
     let rates = stage_rates(shape, raw).into_iter().zip(stage_rates(shape, mature));
     let stage = |(index, (raw, mature)): (usize, (super::rates::StageRates, _))| {
         let mature: super::rates::StageRates = mature;
-        let times = stage_times(members, shape, index);
+        let times = stage_times(population, shape, index);
         let named = |session: &&&Session| session.folded.reached >> index & 1 == 1;
         StageReport {
             stage: raw.stage,
             name: raw.name,
             optional: raw.optional,
             count: raw.count,
-            reached_by_name: members.iter().filter(named).count() as u64,
+            reached_by_name: population.sessions.iter().filter(named).count() as u64,
             from_start: raw.from_start,
             from_previous: raw.from_previous,
             mature: MatureStage {
@@ -81,7 +81,7 @@ pub(super) fn stages(
             },
             time_to_stage: times.map(|(from_start, _)| from_start),
             step_time: times.map(|(_, step)| step),
-            incidence: stage_incidence(members, shape, index, request.as_of, request.curves),
+            incidence: stage_incidence(population, shape, index, request.as_of, request.curves),
         }
     };
     rates.enumerate().map(stage).collect()

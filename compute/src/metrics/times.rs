@@ -2,8 +2,8 @@
 
 use serde::Serialize;
 
-use super::population::{Shape, between};
-use crate::fold::{Fate, Folded, Session};
+use super::population::{Population, Shape};
+use crate::fold::Fate;
 use crate::statistics::competing::{Competing, competing};
 use crate::statistics::incidence::{Ending, Estimate, Incidence, Observation, incidence};
 use crate::statistics::quantile;
@@ -126,24 +126,19 @@ pub struct CurvePoint {
 
 /// Time from the first stage, and from the required stage before, among those who reached `stage`.
 pub(super) fn stage_times(
-    members: &[&Session],
+    population: &Population,
     shape: &Shape,
     stage: usize,
 ) -> Option<(Durations, Durations)> {
     let previous = shape.previous(stage)?;
-    let mut from_start = durations(members, 0, stage);
-    let mut step = durations(members, previous, stage);
+    let mut from_start = population.durations(0, stage);
+    let mut step = population.durations(previous, stage);
     Some((Durations::of(&mut from_start), Durations::of(&mut step)))
-}
-
-/// Microseconds between two stages, of the sessions that reached both.
-pub(super) fn durations(members: &[&Session], from: usize, to: usize) -> Vec<i64> {
-    members.iter().filter_map(|session| between(&session.folded, from, to)).collect()
 }
 
 /// Incidence of reaching `stage` after the required stage before it; `None` for the first.
 pub(super) fn stage_incidence(
-    members: &[&Session],
+    population: &Population,
     shape: &Shape,
     stage: usize,
     as_of: i64,
@@ -151,16 +146,14 @@ pub(super) fn stage_incidence(
 ) -> Option<StageIncidence> {
     let previous = shape.previous(stage)?;
     let next = shape.next(stage).filter(|_| shape.optional[stage]);
-    let set_out = members.iter().filter(|session| session.folded.stage_at[previous].is_some());
     let mut watched: Vec<Observation> = Vec::new();
     let mut competed: Vec<Observation> = Vec::new();
     let mut longest = None;
-    for session in set_out {
-        let folded = &session.folded;
-        let Some(since) = folded.stage_at[previous] else { continue };
+    for row in population.rows() {
+        let Some(since) = population.at(row, previous) else { continue };
         let censored = (as_of - since, Ending::Censored);
         longest = longest.max(Some(as_of - since));
-        let ended = ending(folded, previous, stage, next);
+        let ended = ending(population, row, (previous, stage, next));
         watched.push(ended.filter(|(_, kind)| *kind == Ending::Event).unwrap_or(censored));
         competed.push(ended.unwrap_or(censored));
     }
@@ -187,18 +180,17 @@ pub(super) fn stage_incidence(
 
 /// How long after the stage before, and how, a session's way to `stage` ended.
 fn ending(
-    folded: &Folded,
-    previous: usize,
-    stage: usize,
-    next: Option<usize>,
+    population: &Population,
+    row: usize,
+    (previous, stage, next): (usize, usize, Option<usize>),
 ) -> Option<Observation> {
-    if let Some(reached) = between(folded, previous, stage) {
+    if let Some(reached) = population.between(row, previous, stage) {
         return Some((reached, Ending::Event));
     }
-    if let Some(skipped) = next.and_then(|next| between(folded, previous, next)) {
+    if let Some(skipped) = next.and_then(|next| population.between(row, previous, next)) {
         return Some((skipped, Ending::Competing));
     }
-    match (folded.fate, folded.stage_at[previous]) {
+    match (population.fate[row], population.at(row, previous)) {
         (Fate::Abandoned { lost_at, .. }, Some(since)) => {
             Some((lost_at - since, Ending::Competing))
         }
