@@ -6,6 +6,9 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 mod load;
+#[cfg(test)]
+mod tests;
+
 pub use load::{FunnelError, builtin, parse};
 
 /// One funnel: the stages, in the order people are meant to pass them, and what ends a session.
@@ -114,7 +117,8 @@ pub struct Stage {
     /// A stage that may be skipped; never the first or the last, never in an unordered funnel.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub optional: bool,
-    /// The stage counts only within this long of the stage before it.
+    /// The stage counts only within this long of the required stage before it (in an unordered
+    /// funnel: of the stage reached before).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub step_window_seconds: Option<u64>,
 }
@@ -160,8 +164,10 @@ pub struct Exclusion {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicate: Option<String>,
     /// Stage number after which it counts, from 1.
+    #[serde(alias = "from")]
     pub from_stage: usize,
     /// Stage number before which it counts, greater than `from_stage`.
+    #[serde(alias = "to")]
     pub to_stage: usize,
 }
 

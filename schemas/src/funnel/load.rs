@@ -67,7 +67,10 @@ fn check(funnel: &Funnel) -> Result<(), String> {
             return Err(format!("stage {:?} is first or last and cannot be optional", stage.name));
         }
         if stage.optional && funnel.order == Order::Unordered {
-            return Err(format!("stage {:?}: an unordered funnel has no optional stages", stage.name));
+            return Err(format!(
+                "stage {:?}: an unordered funnel has no optional stages",
+                stage.name
+            ));
         }
     }
     if let Some(abandonment) = &funnel.abandonment {
@@ -104,7 +107,9 @@ fn condition(condition: &Condition, place: &str) -> Result<(), String> {
         return Err(format!("{place}: `type` is empty; name an event type or leave it out"));
     }
     if condition.predicate.as_ref().is_some_and(|p| p.trim().is_empty()) {
-        return Err(format!("{place}: `predicate` is empty; write a SQL condition or leave it out"));
+        return Err(format!(
+            "{place}: `predicate` is empty; write a SQL condition or leave it out"
+        ));
     }
     if types.is_none() && condition.predicate.is_none() {
         return Err(format!("{place}: give a `type`, a `predicate`, or both"));
