@@ -76,7 +76,8 @@ impl Generator {
         let GenerateOptions { sessions, seed, days, until_us } = options;
         let week = (7 * DAY_US).min(i64::from(days) * DAY_US / 4);
         Self {
-            random: Random::new(seed),
+            // All of them, so that two worlds in one lake never share an id.
+            random: Random::new([seed, sessions, u64::from(days), until_us as u64]),
             rhythm: Rhythm::new(sessions, days, until_us),
             starts: VecDeque::new(),
             on_the_way: BinaryHeap::new(),

@@ -13,9 +13,13 @@ pub type Quantiles = [u64; 8];
 const LEVELS: [u64; 8] = [0, 1_000, 2_500, 5_000, 7_500, 9_000, 9_900, 10_000];
 
 impl Random {
-    /// The source of `seed`.
-    pub fn new(seed: u64) -> Self {
-        Self(ChaCha8Rng::seed_from_u64(seed))
+    /// The source that these numbers name.
+    pub fn new(names: [u64; 4]) -> Self {
+        let mut seed = [0; 32];
+        for (part, name) in seed.chunks_exact_mut(8).zip(names) {
+            part.copy_from_slice(&name.to_le_bytes());
+        }
+        Self(ChaCha8Rng::from_seed(seed))
     }
 
     /// A whole number below `end`, which is at least 1.
@@ -63,7 +67,7 @@ mod tests {
     #[test]
     fn draws_meet_their_quantiles() {
         let quantiles: Quantiles = [0, 10, 20, 40, 80, 160, 640, 1_000];
-        let mut random = Random::new(3);
+        let mut random = Random::new([3, 0, 0, 0]);
         let mut drawn: Vec<u64> = (0..20_000).map(|_| random.draw(&quantiles)).collect();
         drawn.sort_unstable();
         for (level, expected) in [(1_000, 10), (2_500, 20), (5_000, 40), (7_500, 80), (9_000, 160)]
@@ -76,7 +80,7 @@ mod tests {
 
     #[test]
     fn weights_and_chances_are_kept() {
-        let mut random = Random::new(5);
+        let mut random = Random::new([5, 0, 0, 0]);
         let mut counts = [0_u32; 3];
         let mut heads = 0;
         for _ in 0..10_000 {

@@ -102,7 +102,7 @@ mod tests {
 
     fn starts(sessions: u64, days: u32, until: i64) -> Vec<(i64, u8)> {
         let mut rhythm = Rhythm::new(sessions, days, until);
-        let mut random = Random::new(1);
+        let mut random = Random::new([1, 0, 0, 0]);
         std::iter::from_fn(|| rhythm.next_hour(&mut random)).flatten().collect()
     }
 

@@ -1,0 +1,116 @@
+//! What the command line understands.
+
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+
+use crate::commands::{
+    Context, Ending, completions, config, demo, doctor, funnel, generate, import, ingest, rebuild,
+    report, schema, up,
+};
+use crate::config::Overrides;
+use crate::output::Format;
+
+/// Onboarding events into a lake, a funnel out of it.
+#[derive(Parser)]
+#[command(
+    name = "onramp",
+    version,
+    arg_required_else_help = true,
+    after_help = "Examples:
+  onramp demo                              a generated world, through the pipeline, to a report
+  onramp import events.ndjson && onramp report
+  onramp up                                take events over HTTP into the lake
+  onramp report --from 2026-03-01 --to 2026-04-01 --segment-by device
+  onramp sql \"SELECT event_type, count(*) FROM events GROUP BY 1\"
+
+Exit codes: 0 done, 1 failed, 2 wrong usage, 3 done but something was rejected under --strict,
+130 interrupted with the lake in a safe state."
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// What to do.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Args)]
+pub struct Global {
+    /// The lake: a folder, file://… or s3://bucket/prefix [default: ./onramp-lake]
+    #[arg(long, global = true, value_name = "URL")]
+    pub lake: Option<String>,
+    /// Configuration file, in place of ./onramp.toml and the user's own
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Folder with funnel files; may be given more than once
+    #[arg(long, global = true, value_name = "DIR")]
+    pub funnels: Vec<PathBuf>,
+    /// How results are printed
+    #[arg(long, global = true, value_enum, default_value_t)]
+    pub format: Format,
+    /// Say more on stderr; twice: even more
+    #[arg(short, long, global = true, action = ArgAction::Count, conflicts_with = "quiet")]
+    pub verbose: u8,
+    /// Say nothing on stderr but errors
+    #[arg(short, long, global = true)]
+    pub quiet: bool,
+}
+
+/// One command; each is described where it is done.
+#[derive(Subcommand)]
+#[allow(missing_docs)]
+pub enum Command {
+    Demo(demo::Demo),
+    Up(up::Up),
+    Ingest(ingest::Ingest),
+    Import(import::Import),
+    Generate(generate::Generate),
+    Report(report::Report),
+    Rebuild(rebuild::Rebuild),
+    Doctor(doctor::Doctor),
+    Schema(schema::Schema),
+    Funnel(funnel::Funnel),
+    Config(config::ConfigCommand),
+    Completions(completions::Completions),
+}
+
+impl Command {
+    /// The settings that the command's own flags set.
+    pub fn overrides(&self) -> Overrides {
+        let mut overrides = Overrides::default();
+        match self {
+            Command::Up(up) => up.overrides(&mut overrides),
+            Command::Ingest(ingest) => ingest.overrides(&mut overrides),
+            Command::Import(import) => import.overrides(&mut overrides),
+            Command::Generate(generate) => generate.overrides(&mut overrides),
+            _ => {}
+        }
+        overrides
+    }
+
+    /// Whether it runs until it is told to stop, and ends by itself then.
+    pub fn is_service(&self) -> bool {
+        matches!(self, Command::Up(_) | Command::Ingest(_))
+    }
+
+    /// Does it.
+    pub async fn run(self, context: &Context) -> anyhow::Result<Ending> {
+        match self {
+            Command::Demo(demo) => demo.run(context).await,
+            Command::Up(up) => up.run(context).await,
+            Command::Ingest(ingest) => ingest.run(context).await,
+            Command::Import(import) => import.run(context).await,
+            Command::Generate(generate) => generate.run(context).await,
+            Command::Report(report) => report.run(context).await,
+            Command::Rebuild(rebuild) => rebuild.run(context).await,
+            Command::Doctor(doctor) => doctor.run(context).await,
+            Command::Schema(schema) => schema.run(context).await,
+            Command::Funnel(funnel) => funnel.run(context).await,
+            Command::Config(config) => config.run(context),
+            Command::Completions(completions) => completions.run(),
+        }
+    }
+}

@@ -1,0 +1,161 @@
+//! The commands, one file each, and what they share.
+
+pub mod completions;
+pub mod config;
+pub mod demo;
+pub mod doctor;
+pub mod funnel;
+pub mod generate;
+pub mod import;
+pub mod ingest;
+pub mod rebuild;
+pub mod report;
+pub mod schema;
+mod service;
+pub mod up;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::anyhow;
+use onramp_compute::engine::{self, Engine};
+use onramp_ingest::PipelineOptions;
+use onramp_ingest::kafka::KafkaOptions;
+use onramp_lake::{Lake, StoreSettings};
+use onramp_schemas::clock::{Clock, SystemClock};
+
+use crate::cli::Global;
+use crate::config::{Config, Loaded, Overrides, load};
+use crate::funnels::Funnels;
+use crate::output::{Format, Progress};
+
+/// How a command ended that did not fail with an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ending {
+    /// All is done.
+    Done,
+    /// It did what was asked and found something wrong, which is printed already.
+    Failed,
+    /// Done, but something was rejected and the user asked to hear of it.
+    Rejected,
+    /// Somebody interrupted it.
+    Interrupted,
+}
+
+/// What every command is given.
+pub struct Context {
+    loaded: Loaded,
+    /// How results are printed.
+    pub format: Format,
+    /// Whether nothing but errors is to be said on stderr.
+    pub quiet: bool,
+    /// The time.
+    pub clock: Arc<dyn Clock>,
+}
+
+impl Context {
+    /// Reads the configuration; `overrides` are the command's own flags.
+    ///
+    /// # Errors
+    /// As [`load`].
+    pub fn new(global: &Global, mut overrides: Overrides) -> anyhow::Result<Self> {
+        overrides.set("lake", global.lake.clone());
+        let folders: Vec<String> =
+            global.funnels.iter().map(|folder| folder.display().to_string()).collect();
+        overrides.set("funnels", (!folders.is_empty()).then_some(folders));
+        let loaded = load(global.config.as_deref(), overrides)?;
+        let clock = Arc::new(SystemClock);
+        Ok(Self { loaded, format: global.format, quiet: global.quiet, clock })
+    }
+
+    /// The effective configuration.
+    pub fn config(&self) -> &Config {
+        &self.loaded.config
+    }
+
+    /// The configuration with the origin of each value.
+    pub fn loaded(&self) -> &Loaded {
+        &self.loaded
+    }
+
+    /// The lake, which need not exist yet.
+    ///
+    /// # Errors
+    /// An address that is none.
+    pub fn lake(&self) -> anyhow::Result<Lake> {
+        let settings = StoreSettings { clock: self.clock.clone(), ..StoreSettings::default() };
+        Ok(Lake::open(&self.config().lake, &settings)?)
+    }
+
+    /// The query engine.
+    ///
+    /// # Errors
+    /// A folder for spilled data that cannot be used.
+    pub fn engine(&self) -> anyhow::Result<Engine> {
+        let compute = &self.config().compute;
+        let default = engine::Options::default();
+        Ok(Engine::new(&engine::Options {
+            memory_limit_bytes: compute.memory_limit_mb << 20,
+            target_partitions: compute.target_partitions.unwrap_or(default.target_partitions),
+            spill_dir: compute.spill_dir.clone(),
+        })?)
+    }
+
+    /// The funnels: built-in, then the lake's, then those of the configured folders.
+    ///
+    /// # Errors
+    /// A funnel file that cannot be read or is no funnel.
+    pub async fn funnels(&self, lake: &Lake) -> anyhow::Result<Funnels> {
+        Funnels::load(lake, &self.config().funnels).await
+    }
+
+    /// Tells the user on stderr what was done.
+    pub fn say(&self, text: &str) {
+        if !self.quiet {
+            eprintln!("{text}");
+        }
+    }
+
+    /// A bar for work under way, silent unless somebody watches.
+    pub fn progress(&self) -> Progress {
+        Progress::new(self.quiet)
+    }
+}
+
+/// The pipeline's limits as configured.
+pub fn pipeline_options(config: &Config) -> PipelineOptions {
+    let ingest = &config.ingest;
+    PipelineOptions {
+        namespaces: ingest.namespaces.clone(),
+        max_future_us: i64::from(ingest.max_future_seconds) * 1_000_000,
+        horizon_us: ingest.horizon_seconds.map(|seconds| i64::from(seconds) * 1_000_000),
+        max_bytes: ingest.max_record_bytes,
+        flush_rows: ingest.flush_rows,
+        flush_bytes: ingest.flush_mb << 20,
+        flush_interval: Duration::from_millis(ingest.flush_interval_ms),
+        window_memory_bytes: ingest.window_memory_mb << 20,
+    }
+}
+
+/// The Kafka pipeline as configured.
+///
+/// # Errors
+/// No brokers are configured.
+pub fn kafka_options(config: &Config) -> anyhow::Result<KafkaOptions> {
+    let ingest = &config.ingest;
+    let brokers = ingest.brokers.clone().ok_or_else(|| {
+        anyhow!("no Kafka brokers are configured; give --brokers HOST:PORT or set ingest.brokers")
+    })?;
+    Ok(KafkaOptions {
+        brokers,
+        topic: ingest.topic.clone(),
+        group: ingest.group.clone(),
+        epoch: ingest.epoch,
+        session_timeout: Duration::from_millis(ingest.session_timeout_ms),
+        shutdown_timeout: Duration::from_millis(ingest.shutdown_timeout_ms),
+        max_rejected_ratio: ingest.max_rejected_ratio,
+        dead_letter_topic: ingest.dead_letter_topic.clone(),
+        properties: ingest.properties.clone(),
+        pipeline: pipeline_options(config),
+    })
+}

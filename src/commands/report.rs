@@ -1,0 +1,122 @@
+//! `onramp report`.
+
+use chrono_tz::Tz;
+use onramp_compute::metrics;
+use onramp_compute::sessions::{self, Settings};
+use onramp_compute::{Moment, ReportRequest, report};
+use onramp_lake::Lake;
+
+use super::{Context, Ending};
+use crate::output::{self, Format};
+
+/// The funnel: who gets how far, where and why the others are lost
+#[derive(clap::Args)]
+#[command(
+    after_help = "T is RFC 3339 (2026-03-01T08:00:00Z) or a date, which means midnight in the \
+report's time zone; a period's end is exclusive. --format json gives every figure, csv and markdown \
+the table of stages.
+
+Examples:
+  onramp report
+  onramp report --from 2026-03-01 --to 2026-04-01 --timezone Europe/Berlin
+  onramp report --segment-by device,language --format json
+  onramp report --from 2026-03-23 --to 2026-03-30 --compare-from 2026-03-16 --compare-to 2026-03-23 --mix-by device"
+)]
+pub struct Report {
+    /// The funnel [default: onboarding]
+    #[arg(long, value_name = "NAME")]
+    funnel: Option<String>,
+    /// Only sessions of this client
+    #[arg(long, value_name = "CLIENT")]
+    client_id: Option<String>,
+    /// Sessions that start at T or later [default: 30 days before the end]
+    #[arg(long, value_name = "T")]
+    from: Option<Moment>,
+    /// Sessions that start before T [default: the as-of instant]
+    #[arg(long, value_name = "T")]
+    to: Option<Moment>,
+    /// IANA time zone of days and weeks [default: UTC]
+    #[arg(long, value_name = "ZONE")]
+    timezone: Option<Tz>,
+    /// What was known at T [default: the newest event]
+    #[arg(long, value_name = "T")]
+    as_of: Option<Moment>,
+    /// Attributes to segment by
+    #[arg(long, value_name = "A,B", value_delimiter = ',')]
+    segment_by: Vec<String>,
+    /// Another period to compare with
+    #[arg(long, value_name = "T", requires = "compare_to")]
+    compare_from: Option<Moment>,
+    /// Its end, exclusive
+    #[arg(long, value_name = "T", requires = "compare_from")]
+    compare_to: Option<Moment>,
+    /// Attribute by which the change is decomposed
+    #[arg(long, value_name = "A", requires = "compare_from")]
+    mix_by: Option<String>,
+}
+
+impl Report {
+    /// Reports.
+    pub async fn run(self, context: &Context) -> anyhow::Result<Ending> {
+        let configured = &context.config().report;
+        let timezone = match self.timezone {
+            Some(timezone) => timezone,
+            None => configured.timezone.parse().map_err(|_| {
+                anyhow::anyhow!(
+                    "report.timezone {:?} is no IANA time zone; write a name such as Europe/Berlin",
+                    configured.timezone
+                )
+            })?,
+        };
+        let request = ReportRequest {
+            as_of: self.as_of,
+            from: self.from,
+            to: self.to,
+            timezone,
+            segment_by: self.segment_by,
+            compare: self.compare_from.zip(self.compare_to),
+            mix_by: self.mix_by,
+            client_id: self.client_id,
+            ..ReportRequest::new(context.clock.now())
+        };
+        let lake = context.lake()?;
+        let funnel = self.funnel.as_deref().unwrap_or(&configured.funnel);
+        let report = computed(context, &lake, funnel, &request).await?;
+        print(context.format, &report)?;
+        Ok(Ending::Done)
+    }
+}
+
+/// The report of one funnel, with a bar while its sessions are brought up to date.
+///
+/// # Errors
+/// No such funnel, and as [`report`].
+pub async fn computed(
+    context: &Context,
+    lake: &Lake,
+    funnel: &str,
+    request: &ReportRequest,
+) -> anyhow::Result<metrics::Report> {
+    let funnels = context.funnels(lake).await?;
+    let funnel = funnels.get(funnel)?;
+    let engine = context.engine()?;
+    let progress = context.progress();
+    progress.steps(0, &format!("folding {}", funnel.name));
+    let told = |at: sessions::Progress| progress.of(at.events_read, at.events_total);
+    let report = report(lake, funnel, request, &engine, &Settings::default(), &told).await?;
+    progress.done();
+    Ok(report)
+}
+
+/// Prints a report in the asked-for form.
+///
+/// # Errors
+/// Standard output is closed or full.
+pub fn print(format: Format, report: &metrics::Report) -> std::io::Result<()> {
+    match format {
+        Format::Table => output::write(&output::report::terminal(report)),
+        Format::Json => output::document(report),
+        Format::Csv => output::write(&output::report::sheet(report).csv()),
+        Format::Markdown => output::write(&output::report::sheet(report).markdown()),
+    }
+}

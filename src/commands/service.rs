@@ -1,0 +1,98 @@
+//! What the commands share that run until they are told to stop.
+
+use std::time::Duration;
+
+use anyhow::Context as _;
+use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
+use onramp_ingest::{Health, IngestError, http, observability};
+use tokio_util::sync::CancellationToken;
+
+use super::Ending;
+use crate::signals::{self, Signal};
+
+/// How often the metrics are tidied up.
+const UPKEEP: Duration = Duration::from_secs(5);
+
+/// The metrics of this process and the pages that show how it is.
+pub struct Operations {
+    prometheus: PrometheusHandle,
+    upkeep: tokio::task::JoinHandle<()>,
+}
+
+impl Operations {
+    /// Starts counting; once a process.
+    pub fn start() -> anyhow::Result<Self> {
+        let prometheus =
+            PrometheusBuilder::new().install_recorder().context("cannot set up metrics")?;
+        observability::describe();
+        let handle = prometheus.clone();
+        let upkeep = tokio::spawn(async move {
+            let mut due = tokio::time::interval(UPKEEP);
+            loop {
+                due.tick().await;
+                handle.run_upkeep();
+            }
+        });
+        Ok(Self { prometheus, upkeep })
+    }
+
+    /// `/healthz`, `/readyz` and `/metrics`.
+    pub fn router(&self, health: Health) -> axum::Router {
+        http::operations(health, self.prometheus.clone())
+    }
+
+    /// Stops counting.
+    pub fn end(self) {
+        self.upkeep.abort();
+    }
+}
+
+/// Runs `service` until it ends by itself or a signal asks it to, and waits for its end.
+///
+/// # Errors
+/// The service's own.
+pub async fn until_stopped(
+    shutdown: &CancellationToken,
+    service: impl Future<Output = Result<(), IngestError>>,
+) -> anyhow::Result<Ending> {
+    let mut service = std::pin::pin!(service);
+    let signal = tokio::select! {
+        ended = &mut service => {
+            ended?;
+            return Ok(Ending::Done);
+        }
+        signal = signals::next() => signal,
+    };
+    tracing::info!("stopping");
+    shutdown.cancel();
+    service.await?;
+    tracing::info!("stopped, everything taken is in the lake");
+    Ok(match signal {
+        Signal::Interrupt => Ending::Interrupted,
+        Signal::Terminate => Ending::Done,
+    })
+}
+
+/// Runs a pipeline and its server; the end of either is the end of both.
+///
+/// # Errors
+/// The first that failed, the pipeline's before the server's.
+pub async fn both<T>(
+    shutdown: &CancellationToken,
+    pipeline: impl Future<Output = Result<T, IngestError>>,
+    server: impl Future<Output = Result<(), IngestError>>,
+) -> Result<(), IngestError> {
+    let pipeline = async {
+        let ended = pipeline.await;
+        shutdown.cancel();
+        ended
+    };
+    let server = async {
+        let ended = server.await;
+        shutdown.cancel();
+        ended
+    };
+    let (pipeline, server) = tokio::join!(pipeline, server);
+    pipeline?;
+    server
+}
