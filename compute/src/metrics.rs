@@ -21,6 +21,8 @@ mod stages;
 pub mod times;
 
 #[cfg(test)]
+mod figures;
+#[cfg(test)]
 mod tests;
 
 pub use crate::fold::Session;

@@ -72,11 +72,11 @@ fn place_optional(
             rules.window_end(started_at).min(interrupted_at.unwrap_or(i64::MAX))
         });
         let mut from = previous_at;
-        for stage in previous + 1..next {
+        for (stage, reached_at) in stage_at.iter_mut().enumerate().take(next).skip(previous + 1) {
             let until = until.min(rules.step_end(stage, previous_at));
             if let Some(index) = earliest(seen, stage, from, until, used) {
                 from = seen[index].occurred_at;
-                stage_at[stage] = Some(from);
+                *reached_at = Some(from);
                 used.push(index);
             }
         }

@@ -177,24 +177,10 @@ fn reference(all: &[Digest], funnel: &Funnel, as_of: i64) -> Option<Folded> {
         if matches!(fate, Fate::Abandoned { .. }) {
             let since = stage_at[furthest - 1].unwrap();
             let codes = seen.iter().filter(|d| d.error && d.occurred_at >= since);
-            let code = codes.filter_map(|d| d.code.clone()).last();
+            let code = codes.filter_map(|d| d.code.clone()).next_back();
             reason = seen.iter().filter(standing).find_map(|d| d.reason.clone()).or(code);
         }
     }
-    let excluded = stage_at[0].is_some()
-        && funnel.exclusions.iter().any(|x| {
-            seen.iter().filter(|d| d.exclusions == 1).any(|d| {
-                let Some(from) = stage_at[x.from_stage - 1] else {
-                    return false;
-                };
-                let end = window_end(stage_at[0].unwrap());
-                d.occurred_at > from
-                    && match stage_at[x.to_stage - 1] {
-                        Some(to) => d.occurred_at < to,
-                        None => end.is_none_or(|end| d.occurred_at <= end),
-                    }
-            })
-        });
     let errors = seen
         .iter()
         .filter(|d| d.error)
@@ -207,9 +193,24 @@ fn reference(all: &[Digest], funnel: &Funnel, as_of: i64) -> Option<Folded> {
         last_event_at: last,
         fate,
         reason,
-        excluded,
+        excluded: reference_excluded(&seen, funnel, &stage_at),
         errors: errors.collect(),
         stage_at,
+    })
+}
+
+fn reference_excluded(seen: &[Digest], funnel: &Funnel, stage_at: &[Option<i64>]) -> bool {
+    let Some(start) = stage_at[0] else { return false };
+    let end = funnel.window_seconds.map(|w| start + w as i64 * SECOND);
+    funnel.exclusions.iter().any(|exclusion| {
+        let (from, to) = (stage_at[exclusion.from_stage - 1], stage_at[exclusion.to_stage - 1]);
+        seen.iter().filter(|d| d.exclusions == 1).any(|d| match (from, to) {
+            (None, _) => false,
+            (Some(from), Some(to)) => d.occurred_at > from && d.occurred_at < to,
+            (Some(from), None) => {
+                d.occurred_at > from && end.is_none_or(|end| d.occurred_at <= end)
+            }
+        })
     })
 }
 

@@ -168,7 +168,7 @@ fn judge(attributes: &mut BTreeMap<String, Vec<Segment>>, thresholds: &Threshold
     let mut family: Vec<f64> = Vec::new();
     let mut owners: Vec<(String, usize, usize)> = Vec::new();
     for (name, values) in attributes.iter_mut() {
-        let all: u64 = values.iter().map(|value| watched(value)).sum();
+        let all: u64 = values.iter().map(watched).sum();
         let tested = values.iter().enumerate().filter(|(_, value)| {
             let least = watched(value).min(all - watched(value));
             value.value.is_some() && least >= thresholds.segment_least_sessions
