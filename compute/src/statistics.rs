@@ -14,6 +14,8 @@ pub mod rank;
 pub mod trend;
 
 #[cfg(test)]
+mod properties;
+#[cfg(test)]
 mod tests;
 
 /// The 97.5 % quantile of the normal distribution: every interval is a two-sided 95 % one.
