@@ -1,6 +1,7 @@
 //! The configuration: flags before environment before files before defaults, each value with its
 //! origin.
 
+mod list;
 mod load;
 mod provenance;
 
@@ -19,6 +20,7 @@ pub struct Config {
     /// Folder, `file://` or `s3://bucket/prefix` of the lake.
     pub lake: String,
     /// Folders with funnel files; a later funnel of one name replaces an earlier.
+    #[serde(deserialize_with = "list::read")]
     pub funnels: Vec<PathBuf>,
     /// Events into the lake.
     pub ingest: Ingest,
@@ -57,6 +59,7 @@ pub struct Ingest {
     /// Name of this process's HTTP collector in the lake.
     pub instance: String,
     /// Reverse-DNS names under which custom event types are accepted.
+    #[serde(deserialize_with = "list::read")]
     pub namespaces: Vec<String>,
     /// How far an event may lie after its record's own timestamp, in seconds.
     pub max_future_seconds: u32,

@@ -85,7 +85,7 @@ impl RejectionCode {
             Self::FromTheFuture => {
                 "Set the sender's clock, or raise ingest.max_future_seconds and send again."
             }
-            Self::TooOld => "Raise ingest.horizon_days to take history, and send again.",
+            Self::TooOld => "Raise ingest.horizon_seconds to take history, and send again.",
             Self::TooLarge => "Send at most 1 MiB a record; keep attachments elsewhere.",
         }
     }

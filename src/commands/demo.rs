@@ -4,12 +4,14 @@ use std::io::{BufWriter, Write};
 
 use anyhow::Context as _;
 use onramp_compute::ReportRequest;
+use onramp_compute::metrics::Report;
 use onramp_ingest::generate::{GenerateOptions, Generator};
 use onramp_ingest::import::{self, ImportOptions};
 
 use super::generate::World;
 use super::report::{computed, print};
 use super::{Context, Ending, import as import_command, pipeline_options};
+use crate::instant;
 use crate::output::Progress;
 
 /// How many records are written between two looks at the bar.
@@ -58,8 +60,20 @@ impl Demo {
         let funnel = &context.config().report.funnel;
         let report = computed(context, &lake, funnel, &request).await?;
         print(context.format, &report)?;
+        context.say(&format!("\n{}", next_step(&report)));
         Ok(Ending::Done)
     }
+}
+
+/// What shows the regression that the world holds.
+fn next_step(report: &Report) -> String {
+    let day = |days: i64| instant::format(report.as_of.0 - days * 86_400_000_000);
+    format!(
+        "what broke in the last week?\n  onramp report --from {} --compare-from {} --compare-to {} --mix-by device",
+        day(7),
+        day(14),
+        day(7)
+    )
 }
 
 fn write(

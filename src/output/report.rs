@@ -5,9 +5,9 @@ mod figures;
 mod segments;
 
 use comfy_table::presets::NOTHING;
-use comfy_table::{CellAlignment, ContentArrangement, Table};
+use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table};
 use onramp_compute::metrics::drop_off::{DropOffStage, Severity};
-use onramp_compute::metrics::{Report, StageReport};
+use onramp_compute::metrics::{Instant, Report, StageReport};
 
 use super::{Sheet, count};
 use crate::instant;
@@ -16,7 +16,7 @@ use figures::{bar, duration, interval, percent};
 /// The widest line.
 const WIDTH: u16 = 100;
 /// Characters of a full bar.
-const BAR: usize = 14;
+const BAR: usize = 10;
 /// Reasons that are listed.
 const REASONS: usize = 6;
 
@@ -30,21 +30,21 @@ pub fn terminal(report: &Report) -> String {
         text += &segments::text(found);
     }
     if let Some(found) = &report.comparison {
-        text += &comparison::text(found);
+        text += &comparison::text(found, &report.period.timezone);
     }
     text += &quality(report);
     text
 }
 
 fn header(report: &Report) -> String {
-    let period = &report.period;
+    let zone = &report.period.timezone;
+    let local = |at: Instant| instant::local(at.0, zone);
     let mut text = format!(
-        "Funnel {} · {} to {} ({}) · as of {}\n",
+        "Funnel {} · {} to {} · as of {} ({zone})\n",
         report.funnel,
-        instant::format(period.from.0),
-        instant::format(period.to.0),
-        period.timezone,
-        instant::format(report.as_of.0),
+        local(report.period.from),
+        local(report.period.to),
+        local(report.as_of),
     );
     text += &format!(
         "{} sessions: {} completed ({}), {} abandoned, {} in flight ({} active)",
@@ -82,6 +82,12 @@ fn stages(report: &Report) -> String {
         ]);
     }
     right(&mut table, [0, 3, 4, 5, 6]);
+    // Figures stay whole: if a line is too long, it is the name that is broken.
+    for column in [0, 2, 3, 4, 5, 6] {
+        if let Some(column) = table.column_mut(column) {
+            column.set_constraint(ColumnConstraint::ContentWidth);
+        }
+    }
     drawn(&table)
 }
 

@@ -1,7 +1,7 @@
 //! Rows and columns in the forms that `--format` knows.
 
-use comfy_table::presets::{ASCII_MARKDOWN, UTF8_HORIZONTAL_ONLY};
-use comfy_table::{CellAlignment, Table};
+use comfy_table::presets::{ASCII_MARKDOWN, NOTHING};
+use comfy_table::{CellAlignment, Table, TableComponent};
 
 /// A table of text.
 #[derive(Clone, Debug, Default)]
@@ -35,23 +35,26 @@ impl Sheet {
 
     /// For people.
     pub fn table(&self) -> String {
-        self.draw(UTF8_HORIZONTAL_ONLY)
+        let mut table = Table::new();
+        table.load_preset(NOTHING);
+        table.set_style(TableComponent::HeaderLines, '─');
+        table.set_style(TableComponent::MiddleHeaderIntersections, '─');
+        table.add_rows(&self.rows);
+        self.draw(table)
     }
 
     /// For documents.
     pub fn markdown(&self) -> String {
-        self.draw(ASCII_MARKDOWN)
+        let mut table = Table::new();
+        table.load_preset(ASCII_MARKDOWN);
+        for row in &self.rows {
+            table.add_row(row.iter().map(|cell| cell.replace('|', "\\|").replace('\n', " ")));
+        }
+        self.draw(table)
     }
 
-    fn draw(&self, preset: &str) -> String {
-        let mut table = Table::new();
-        table.load_preset(preset).set_header(&self.headers);
-        for row in &self.rows {
-            table.add_row(row.iter().map(|cell| match preset {
-                ASCII_MARKDOWN => cell.replace('|', "\\|").replace('\n', " "),
-                _ => cell.clone(),
-            }));
-        }
+    fn draw(&self, mut table: Table) -> String {
+        table.set_header(&self.headers);
         for &column in &self.right {
             if let Some(column) = table.column_mut(column) {
                 column.set_cell_alignment(CellAlignment::Right);

@@ -1,7 +1,6 @@
 //! A real Apache Kafka broker, started once for all tests that need one.
 
 use std::fs::File;
-use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::{ChildStdin, Command, Stdio};
 use std::sync::OnceLock;
@@ -22,11 +21,8 @@ pub fn broker(test: &str) -> Option<&'static Broker> {
     static BROKER: OnceLock<Option<Broker>> = OnceLock::new();
     let broker = BROKER.get_or_init(|| tools().then(Broker::start)).as_ref();
     if broker.is_none() {
-        // Past the harness's capture: a test that was left out must be seen to be.
-        let _ = writeln!(
-            io::stderr().lock(),
-            "left out: {test} needs a real Kafka; apt-get install -y maven openjdk-17-jre-headless"
-        );
+        let needs = "a real Kafka: apt-get install -y maven openjdk-17-jre-headless";
+        super::left_out(test, needs);
     }
     broker
 }

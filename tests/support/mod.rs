@@ -96,6 +96,13 @@ impl Answer {
     }
 }
 
+/// Says past the harness's capture that a test was left out, and what it needs.
+pub fn left_out(test: &str, needs: &str) {
+    use std::io::Write;
+    // A broken stderr is nothing that a test could mend.
+    let _ = writeln!(std::io::stderr().lock(), "left out: {test} needs {needs}");
+}
+
 /// Asks until `found` answers, at most `seconds`.
 pub fn eventually<T>(what: &str, seconds: u64, mut found: impl FnMut() -> Option<T>) -> T {
     let until = Instant::now() + Duration::from_secs(seconds);

@@ -8,34 +8,36 @@ use super::{drawn, plain, right};
 use crate::instant;
 use crate::output::count;
 
-/// The mature rates of both periods, their change and its judgement.
-pub fn text(comparison: &Comparison) -> String {
+/// The rates of both periods, their change, and its judgement, which rests on mature rates.
+pub fn text(comparison: &Comparison, zone: &str) -> String {
     let (before, after) = (&comparison.period1, &comparison.period2);
     let mut text = format!(
-        "\nAgainst {} to {}: {} sessions then, {} now; mature rates, {}\n",
-        instant::format(before.from.0),
-        instant::format(before.to.0),
+        "\nAgainst {} to {}: {} sessions then, {} now; {} by mature rates\n",
+        instant::local(before.from.0, zone),
+        instant::local(before.to.0, zone),
         count(before.sessions),
         count(after.sessions),
         direction(comparison.trend),
     );
-    let mut table = plain(["stage", "then", "now", "change", "", "step change", ""]);
-    for stage in comparison.mature.stages.iter().skip(1) {
-        let (from_start, judged) = change(Some(&stage.from_start));
-        let (step, step_judged) = change(stage.from_previous.as_ref());
+    let mut table = plain(["stage", "then", "now", "change", "mature", "", "mature step", ""]);
+    let both = comparison.raw.stages.iter().zip(&comparison.mature.stages);
+    for (raw, mature) in both.skip(1) {
+        let (from_start, judged) = change(Some(&mature.from_start));
+        let (step, step_judged) = change(mature.from_previous.as_ref());
         table.add_row([
-            stage.name.clone(),
-            percent(stage.before.from_start.rate),
-            percent(stage.after.from_start.rate),
+            raw.name.clone(),
+            percent(raw.before.from_start.rate),
+            percent(raw.after.from_start.rate),
+            change(Some(&raw.from_start)).0,
             from_start,
             judged,
             step,
             step_judged,
         ]);
     }
-    right(&mut table, [1, 2, 3, 5]);
+    right(&mut table, [1, 2, 3, 4, 6]);
     text += &drawn(&table);
-    if let Some(parts) = &comparison.mature.decomposition {
+    if let Some(parts) = &comparison.raw.decomposition {
         text += &format!(
             "by {}: {} of the change of {} is another mix, {} another rate\n",
             parts.attribute,

@@ -36,13 +36,14 @@ pub fn points(difference: f64) -> String {
     format!("{:+.1} pp", 100.0 * difference)
 }
 
-/// `850 ms`, `24 s`, `3.2 min`, `1.4 h`, `2.1 d`.
+/// `850 ms`, `24 s`, `3.2 min`, `1.4 h`, `7 d`.
 pub fn duration(seconds: f64) -> String {
-    match seconds {
-        s if s < 1.0 => format!("{:.0} ms", 1_000.0 * s),
-        s if s < 90.0 => format!("{s:.0} s"),
-        s if s < 5_400.0 => format!("{:.1} min", s / 60.0),
-        s if s < 129_600.0 => format!("{:.1} h", s / 3_600.0),
-        s => format!("{:.1} d", s / 86_400.0),
-    }
+    let (number, unit) = match seconds {
+        s if s < 1.0 => (format!("{:.0}", 1_000.0 * s), "ms"),
+        s if s < 90.0 => (format!("{s:.0}"), "s"),
+        s if s < 5_400.0 => (format!("{:.1}", s / 60.0), "min"),
+        s if s < 129_600.0 => (format!("{:.1}", s / 3_600.0), "h"),
+        s => (format!("{:.1}", s / 86_400.0), "d"),
+    };
+    format!("{} {unit}", number.trim_end_matches(".0"))
 }

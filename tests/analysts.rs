@@ -1,0 +1,58 @@
+//! The tables as analysts open them, without Onramp: DuckDB, Polars, and pandas by `deltalake`.
+
+use std::path::PathBuf;
+use std::process::{Command, Stdio};
+use std::sync::OnceLock;
+
+use serde_json::Value;
+
+use crate::support::{Answer, Scene, checkout};
+
+/// A Python with the analysts' libraries, made once; `None` where there is no Python.
+fn python(test: &str) -> Option<&'static PathBuf> {
+    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
+    let python = PYTHON.get_or_init(|| {
+        let quiet = |command: &mut Command| {
+            command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
+        };
+        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("analysts");
+        let python = folder.join("bin/python");
+        let wanted = checkout("tests/analysts/requirements.txt");
+        let made = python.exists()
+            || quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+        let equipped = made
+            && quiet(Command::new(&python).args(["-m", "pip", "install", "-q", "-r"]).arg(wanted));
+        assert!(equipped || std::env::var_os("CI").is_none(), "CI has Python and its registry");
+        equipped.then_some(python)
+    });
+    if python.is_none() {
+        crate::support::left_out(test, "python3 with venv and pip, and its package registry");
+    }
+    python.as_ref()
+}
+
+#[test]
+fn duckdb_polars_and_pandas_read_what_onramp_reads() {
+    let Some(python) = python("analysts::duckdb_polars_and_pandas_read_what_onramp_reads") else {
+        return;
+    };
+    let scene = Scene::new();
+    let path = scene.path("events.ndjson");
+    let world = ["generate", "--sessions", "500", "--until", "2026-03-01", "--to"];
+    scene.run(world.iter().map(AsRef::as_ref).chain([path.as_os_str()])).succeeded();
+    scene.run(["import".as_ref(), path.as_os_str()]).succeeded();
+    scene.run(["report"]).succeeded();
+    let script = checkout("tests/analysts/read.py");
+    let answer = Answer::of(Command::new(python).arg(script).arg(scene.lake())).succeeded();
+    let found: Value = answer.json();
+    let events = scene.sql(
+        "SELECT event_type, count(*) AS n FROM events GROUP BY event_type ORDER BY event_type",
+    );
+    let started = scene.sql("SELECT count(*) AS n FROM sessions WHERE started_at IS NOT NULL");
+    let letters = scene.sql("SELECT code, count(*) AS n FROM dead_letters GROUP BY code ORDER BY code");
+    for reader in ["duckdb", "polars", "pandas"] {
+        assert_eq!(found[reader]["events"], Value::from(events.clone()), "{reader}");
+        assert_eq!(found[reader]["dead_letters"], Value::from(letters.clone()), "{reader}");
+        assert_eq!(found[reader]["started"], started[0]["n"], "{reader}");
+    }
+}
