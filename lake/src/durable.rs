@@ -68,7 +68,7 @@ impl ObjectStore for DurableLocal {
             let written = payload
                 .iter()
                 .try_for_each(|chunk| file.write_all(chunk))
-                .and_then(|()| file.sync_all());
+                .and_then(|()| sync_file(&file, &staging));
             drop(file);
             publish(written, &staging, &target, create)
         })
@@ -128,7 +128,8 @@ impl ObjectStore for DurableLocal {
         // A copy is a hard link to a file that was synced by its own put; only the new name is left to sync.
         self.inner.copy_opts(from, to, options).await?;
         let target = self.inner.path_to_filesystem(to)?;
-        blocking(move || sync_folder(&target)).await
+        blocking(move || sync_folder(parent(&target)).map_err(|source| failed(&target, source)))
+            .await
     }
 }
 
@@ -176,7 +177,7 @@ impl MultipartUpload for Upload {
         self.open = false;
         blocking(move || {
             let synced = match file.lock() {
-                Ok(file) => file.sync_all(),
+                Ok(file) => sync_file(&file, &staging),
                 Err(_) => Err(io::Error::other("a writer panicked")),
             };
             publish(synced, &staging, &target, false)
@@ -223,14 +224,17 @@ fn stage(target: &FsPath) -> Result<(File, PathBuf)> {
 fn publish(written: io::Result<()>, staging: &FsPath, target: &FsPath, create: bool) -> Result<()> {
     // A link fails when the name is taken, a rename replaces: that is the whole difference between the two modes.
     let named = written.and_then(|()| {
+        note(Step::Name, target);
         if create { fs::hard_link(staging, target) } else { fs::rename(staging, target) }
     });
     if create || named.is_err() {
         let _ = fs::remove_file(staging);
     }
     match named {
-        Ok(()) => sync_folder(target),
+        Ok(()) => sync_folder(parent(target)).map_err(|source| failed(target, source)),
         Err(source) if create && source.kind() == ErrorKind::AlreadyExists => {
+            // Whoever is told that the name is taken will go by what the file says, so it must be there to stay.
+            sync_folder(parent(target)).map_err(|source| failed(target, source))?;
             Err(Error::AlreadyExists {
                 path: target.display().to_string(),
                 source: Box::new(source),
@@ -250,14 +254,32 @@ fn create_folder(folder: &FsPath) -> io::Result<()> {
         Err(error) if error.kind() != ErrorKind::AlreadyExists => return Err(error),
         _ => {}
     }
-    File::open(parent(folder))?.sync_all()
+    sync_folder(parent(folder))
 }
 
-fn sync_folder(target: &FsPath) -> Result<()> {
-    File::open(parent(target))
-        .and_then(|folder| folder.sync_all())
-        .map_err(|source| failed(target, source))
+fn sync_file(file: &File, path: &FsPath) -> io::Result<()> {
+    note(Step::SyncFile, path);
+    file.sync_all()
 }
+
+fn sync_folder(folder: &FsPath) -> io::Result<()> {
+    note(Step::SyncFolder, folder);
+    File::open(folder)?.sync_all()
+}
+
+/// What a put does to the disk; tests look at the order.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Step {
+    SyncFile,
+    Name,
+    SyncFolder,
+}
+
+#[cfg(not(test))]
+fn note(_: Step, _: &FsPath) {}
+
+#[cfg(test)]
+use tests::note;
 
 fn parent(path: &FsPath) -> &FsPath {
     path.parent().unwrap_or(FsPath::new("/"))
@@ -283,3 +305,6 @@ async fn blocking<T: Send + 'static>(
 ) -> Result<T> {
     tokio::task::spawn_blocking(work).await.map_err(|source| Error::JoinError { source })?
 }
+
+#[cfg(test)]
+mod tests;

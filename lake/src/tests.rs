@@ -5,7 +5,7 @@ mod appends;
 mod errors;
 mod faults;
 mod files;
-mod fixture;
+pub mod fixture;
 mod logs;
 mod rewrites;
 mod tables;
