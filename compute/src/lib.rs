@@ -18,4 +18,4 @@ mod reporting;
 
 pub use engine::Engine;
 pub use error::ComputeError;
-pub use reporting::{ReportRequest, report};
+pub use reporting::{Moment, ReportRequest, report};

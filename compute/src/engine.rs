@@ -1,0 +1,94 @@
+//! The query engine: DataFusion with a bounded memory pool, spilling to disk, reading lakes.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::FairSpillPool;
+use datafusion::execution::object_store::ObjectStoreUrl;
+use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use onramp_lake::Lake;
+
+use crate::error::ComputeError;
+use crate::predicate;
+
+/// How much of the machine the engine may use.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Bytes that sorts, joins and aggregates may hold before they spill (default 1 GiB).
+    pub memory_limit_bytes: usize,
+    /// Parallel streams of a plan (default: the cores of the machine).
+    pub target_partitions: usize,
+    /// Where spilled data goes (default: the system's folder for temporary files).
+    pub spill_dir: Option<PathBuf>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self {
+            memory_limit_bytes: 1 << 30,
+            target_partitions: std::thread::available_parallelism().map_or(2, usize::from),
+            spill_dir: None,
+        }
+    }
+}
+
+/// A configured DataFusion; cheap to clone. Clones share one memory pool.
+#[derive(Clone, Debug)]
+pub struct Engine {
+    runtime: Arc<RuntimeEnv>,
+    config: SessionConfig,
+}
+
+impl Engine {
+    /// An engine within these bounds.
+    ///
+    /// # Errors
+    /// When the spill folder cannot be used.
+    pub fn new(options: &Options) -> Result<Self, ComputeError> {
+        let mode = match &options.spill_dir {
+            Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
+            None => DiskManagerMode::OsTmpDirectory,
+        };
+        let runtime = RuntimeEnvBuilder::new()
+            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_limit_bytes)))
+            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
+            .build_arc()
+            .map_err(|source| ComputeError::query("start the query engine", source))?;
+        let config = SessionConfig::new()
+            .with_target_partitions(options.target_partitions.max(1))
+            .with_information_schema(true)
+            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
+            // Without this an engine with little memory cannot even start to merge what it spilled.
+            .set_usize(
+                "datafusion.execution.sort_spill_reservation_bytes",
+                (options.memory_limit_bytes / 16).clamp(64 << 10, 10 << 20),
+            );
+        Ok(Self { runtime, config })
+    }
+
+    /// A new session that can read this lake; it shares the engine's memory pool.
+    pub fn session(&self, lake: &Lake) -> SessionContext {
+        let context =
+            SessionContext::new_with_config_rt(self.config.clone(), Arc::clone(&self.runtime));
+        context.register_object_store(store_url(lake).as_ref(), lake.store());
+        predicate::register(&context);
+        context
+    }
+
+    /// A session that reads no lake: for planning and for rows in memory.
+    pub fn scratch(&self) -> SessionContext {
+        let context =
+            SessionContext::new_with_config_rt(self.config.clone(), Arc::clone(&self.runtime));
+        predicate::register(&context);
+        context
+    }
+}
+
+/// The address under which an engine knows a lake's store: one per lake, as stores are registered by host.
+pub(crate) fn store_url(lake: &Lake) -> ObjectStoreUrl {
+    let hash = xxhash_rust::xxh3::xxh3_64(lake.url().as_str().as_bytes());
+    ObjectStoreUrl::parse(format!("lake://{hash:016x}/"))
+        .expect("scheme and hexadecimal host are a valid address")
+}

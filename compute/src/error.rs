@@ -1,0 +1,63 @@
+//! What can go wrong in compute: what, and the next step.
+
+use datafusion::error::DataFusionError;
+use onramp_lake::LakeError;
+
+use crate::predicate::PredicateError;
+
+/// Every way in which compute can refuse. The cause is the `source`, which `Display` leaves out.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ComputeError {
+    /// The lake failed.
+    #[error("{0}")]
+    Lake(#[from] LakeError),
+    /// The query engine failed.
+    #[error("cannot {action}")]
+    Query {
+        /// What was attempted.
+        action: String,
+        /// The engine's own words.
+        #[source]
+        source: DataFusionError,
+    },
+    /// A condition of the funnel is no valid SQL condition.
+    #[error("{0}")]
+    Predicate(#[from] PredicateError),
+    /// There are no events to report on.
+    #[error(
+        "the lake at {url} holds no events yet; import some with `onramp import` or start `onramp up`"
+    )]
+    EmptyLake {
+        /// The lake.
+        url: String,
+    },
+    /// A question that has no answer: the caller's fault.
+    #[error("{0}")]
+    Request(String),
+    /// Another writer kept rewriting the table.
+    #[error(
+        "the table sessions kept changing under the fold of {funnel} ({attempts} attempts); try again when fewer processes fold it"
+    )]
+    Contended {
+        /// The funnel.
+        funnel: String,
+        /// How often it was tried.
+        attempts: usize,
+    },
+    /// Rows of `sessions` that this program did not write.
+    #[error(
+        "the table sessions holds a row that onramp did not write ({reason}); run `onramp rebuild`"
+    )]
+    Damaged {
+        /// What is wrong with it.
+        reason: String,
+    },
+}
+
+impl ComputeError {
+    /// The engine failed while doing `action` (an infinitive without "to").
+    pub fn query(action: impl Into<String>, source: DataFusionError) -> Self {
+        Self::Query { action: action.into(), source }
+    }
+}

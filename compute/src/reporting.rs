@@ -1,0 +1,223 @@
+//! From a lake and a question to a report: catch up, load, compute.
+
+use chrono::{DateTime, Days, NaiveDate, TimeZone};
+use chrono_tz::Tz;
+use onramp_lake::Lake;
+use onramp_schemas::funnel::Funnel;
+
+use crate::engine::Engine;
+use crate::error::ComputeError;
+use crate::metrics::{self, Report, Request, Thresholds};
+use crate::sessions::{
+    CaughtUp, LoadRequest, OnProgress, Settings, catch_up, input_counts, load, watermark,
+};
+
+#[cfg(test)]
+mod tests;
+
+/// The period of a report that names none.
+const DEFAULT_PERIOD_DAYS: u64 = 30;
+
+/// A point in time as people give it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Moment {
+    /// Midnight at the start of this day in the report's time zone.
+    Date(NaiveDate),
+    /// Microseconds UTC.
+    Instant(i64),
+}
+
+impl std::str::FromStr for Moment {
+    type Err = String;
+
+    /// Reads `2026-03-31` or an RFC 3339 instant such as `2026-03-31T12:00:00Z`.
+    fn from_str(text: &str) -> Result<Self, String> {
+        if let Ok(date) = text.parse::<NaiveDate>() {
+            return Ok(Moment::Date(date));
+        }
+        DateTime::parse_from_rfc3339(text)
+            .map(|time| Moment::Instant(time.timestamp_micros()))
+            .map_err(|_| {
+                format!("{text:?} is no date (2026-03-31) and no instant (2026-03-31T12:00:00Z)")
+            })
+    }
+}
+
+impl Moment {
+    /// Microseconds UTC. Where local midnight does not exist, the first instant after it.
+    pub fn resolve(self, timezone: Tz) -> i64 {
+        match self {
+            Moment::Instant(at) => at,
+            Moment::Date(date) => midnight(date, timezone),
+        }
+    }
+}
+
+/// What a report is asked for; what is left out takes its default.
+#[derive(Clone, Debug)]
+pub struct ReportRequest {
+    /// The present: microseconds UTC.
+    pub now: i64,
+    /// Only events up to here count (default: the present or the watermark, whichever is earlier).
+    pub as_of: Option<Moment>,
+    /// Start of the period (default: 30 days before its end).
+    pub from: Option<Moment>,
+    /// End of the period, exclusive (default: just past the as-of instant).
+    pub to: Option<Moment>,
+    /// Time zone of dates, weeks and hours.
+    pub timezone: Tz,
+    /// Attributes to segment by.
+    pub segment_by: Vec<String>,
+    /// A period to compare with.
+    pub compare: Option<(Moment, Moment)>,
+    /// Attribute by which the change is decomposed.
+    pub mix_by: Option<String>,
+    /// Only sessions of this client.
+    pub client_id: Option<String>,
+    /// Limits of judgement.
+    pub thresholds: Thresholds,
+    /// Whether every step of the incidence curves is wanted.
+    pub curves: bool,
+}
+
+impl ReportRequest {
+    /// A request with every default.
+    pub fn new(now: i64) -> Self {
+        Self {
+            now,
+            as_of: None,
+            from: None,
+            to: None,
+            timezone: Tz::UTC,
+            segment_by: Vec::new(),
+            compare: None,
+            mix_by: None,
+            client_id: None,
+            thresholds: Thresholds::default(),
+            curves: false,
+        }
+    }
+
+    /// The request in instants.
+    fn fixed(&self, funnel: &Funnel, watermark: i64) -> Result<Request, ComputeError> {
+        let zone = self.timezone;
+        let as_of =
+            self.as_of.map_or_else(|| self.now.min(watermark), |moment| moment.resolve(zone));
+        if as_of > watermark {
+            return Err(ComputeError::Request(format!(
+                "as of {} nothing is known yet: the newest event is of {}; ask for an instant up to there",
+                text(as_of),
+                text(watermark)
+            )));
+        }
+        // The end is exclusive, and a session may start at the as-of instant itself.
+        let to = self.to.map_or(as_of.saturating_add(1), |moment| moment.resolve(zone));
+        let from = self.from.map_or_else(|| days_before(to, zone), |moment| moment.resolve(zone));
+        let compare = self.compare.map(|(from, to)| (from.resolve(zone), to.resolve(zone)));
+        ordered("the period", from, to)?;
+        if let Some((from, to)) = compare {
+            ordered("the period to compare with", from, to)?;
+        }
+        Ok(Request {
+            funnel: funnel.clone(),
+            as_of,
+            from,
+            to,
+            timezone: zone,
+            segment_by: self.segment_by.clone(),
+            compare,
+            mix_by: self.mix_by.clone(),
+            thresholds: self.thresholds,
+            curves: self.curves,
+        })
+    }
+}
+
+/// The whole report of a funnel, from a lake whose sessions are brought up to date first.
+///
+/// # Errors
+/// When the lake holds no events; when the question has no answer (an as-of instant beyond the
+/// newest event, a period that ends before it starts, an attribute that no session has); when a
+/// condition of the funnel is invalid; when the lake or the engine fails.
+pub async fn report(
+    lake: &Lake,
+    funnel: &Funnel,
+    request: &ReportRequest,
+    engine: &Engine,
+    settings: &Settings,
+    progress: OnProgress<'_>,
+) -> Result<Report, ComputeError> {
+    let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
+    report_of(lake, funnel, request, engine, &caught_up).await
+}
+
+/// The report of a funnel from sessions as they were caught up.
+async fn report_of(
+    lake: &Lake,
+    funnel: &Funnel,
+    request: &ReportRequest,
+    engine: &Engine,
+    caught_up: &CaughtUp,
+) -> Result<Report, ComputeError> {
+    let empty = || ComputeError::EmptyLake { url: lake.root().to_owned() };
+    let events = caught_up.events.as_ref().ok_or_else(empty)?;
+    let watermark = watermark(lake, engine, events).await?.ok_or_else(empty)?;
+    let fixed = request.fixed(funnel, watermark)?;
+    let wanted = LoadRequest {
+        as_of: fixed.as_of,
+        attributes: fixed.segment_by.iter().chain(&fixed.mix_by).cloned().collect(),
+        client_id: request.client_id.clone(),
+        periods: std::iter::once((fixed.from, fixed.to)).chain(fixed.compare).collect(),
+    };
+    let dataset = load(lake, funnel, engine, caught_up, &wanted).await?;
+    let input = input_counts(lake, &funnel.name, engine, caught_up, fixed.as_of).await?;
+    let computed = tokio::task::spawn_blocking(move || {
+        let mut report =
+            metrics::report(&fixed, &dataset.attribute_names, &dataset.sessions, &input);
+        report.positions = dataset.positions;
+        report
+    });
+    computed.await.map_err(|error| {
+        ComputeError::query(
+            "compute the report",
+            datafusion::error::DataFusionError::External(Box::new(error)),
+        )
+    })
+}
+
+fn ordered(what: &str, from: i64, to: i64) -> Result<(), ComputeError> {
+    if from < to {
+        return Ok(());
+    }
+    Err(ComputeError::Request(format!(
+        "{what} starts at {} and ends at {}; its end is exclusive and must be later",
+        text(from),
+        text(to)
+    )))
+}
+
+/// The same local time so many days before.
+fn days_before(to: i64, zone: Tz) -> i64 {
+    let local = |at: i64| DateTime::from_timestamp_micros(at).map(|time| time.with_timezone(&zone));
+    let earlier = local(to).and_then(|time| time.checked_sub_days(Days::new(DEFAULT_PERIOD_DAYS)));
+    earlier.map_or(to.saturating_sub(DEFAULT_PERIOD_DAYS as i64 * 86_400_000_000), |time| {
+        time.timestamp_micros()
+    })
+}
+
+fn midnight(date: NaiveDate, zone: Tz) -> i64 {
+    let start = date.and_hms_opt(0, 0, 0).expect("midnight is a time of every day");
+    // A clock that jumps over midnight skips at most a few hours.
+    (0..96)
+        .find_map(|quarter| {
+            zone.from_local_datetime(&(start + chrono::TimeDelta::minutes(15 * quarter))).earliest()
+        })
+        .map_or_else(|| start.and_utc().timestamp_micros(), |time| time.timestamp_micros())
+}
+
+fn text(at: i64) -> String {
+    DateTime::from_timestamp_micros(at).map_or_else(
+        || at.to_string(),
+        |time| time.to_rfc3339_opts(chrono::SecondsFormat::AutoSi, true),
+    )
+}

@@ -1,0 +1,85 @@
+//! From a lake to a report.
+
+use onramp_schemas::funnel::builtin;
+
+use super::*;
+use crate::sessions::fixture::{TestLake, event};
+use crate::sessions::silent;
+
+const HOUR: i64 = 3_600_000_000;
+
+async fn asked(test: &TestLake, request: &ReportRequest) -> Result<Report, ComputeError> {
+    report(&test.lake, &builtin()[0], request, &test.engine, &Settings::default(), &silent).await
+}
+
+async fn lake() -> TestLake {
+    let mut test = TestLake::new();
+    test.append(&[
+        event("a", "onboarding.session.started", HOUR, r#"{"language":"de"}"#),
+        event("a", "onboarding.input.submitted", HOUR + 60_000_000, ""),
+        event("b", "onboarding.session.started", 2 * HOUR, r#"{"language":"fr"}"#),
+        event("b", "onboarding.session.started", 50 * HOUR, ""),
+    ])
+    .await;
+    test
+}
+
+#[tokio::test]
+async fn the_defaults_reach_up_to_the_newest_event() {
+    let test = lake().await;
+    let report = asked(&test, &ReportRequest::new(i64::MAX)).await.unwrap();
+    assert_eq!(
+        (report.as_of.0, report.total_sessions, report.stages[1].count),
+        (50 * HOUR, 2, 1)
+    );
+    assert_eq!(report.period.to.0, 50 * HOUR + 1);
+    assert_eq!(report.period.from.0, 50 * HOUR + 1 - 30 * 24 * HOUR);
+    assert_eq!((report.data_quality.events, report.data_quality.after_as_of), (4, 0));
+    assert_eq!(report.positions["file/test"], 4);
+    let earlier = asked(&test, &ReportRequest::new(3 * HOUR)).await.unwrap();
+    assert_eq!((earlier.as_of.0, earlier.data_quality.after_as_of), (3 * HOUR, 1));
+}
+
+#[tokio::test]
+async fn dates_are_local_midnights() {
+    let test = lake().await;
+    let mut request = ReportRequest::new(i64::MAX);
+    request.timezone = chrono_tz::Europe::Berlin;
+    request.from = Some("1970-01-01".parse().unwrap());
+    request.to = Some("1970-01-02".parse().unwrap());
+    let report = asked(&test, &request).await.unwrap();
+    assert_eq!((report.period.from.0, report.period.to.0), (-HOUR, 23 * HOUR));
+    request.to = Some("1970-01-01T02:00:00Z".parse().unwrap());
+    assert_eq!(asked(&test, &request).await.unwrap().total_sessions, 1, "the end is exclusive");
+    // In Beirut midnight of this day does not exist.
+    let date = NaiveDate::from_ymd_opt(2023, 3, 26).unwrap();
+    assert_eq!(text(midnight(date, chrono_tz::Asia::Beirut)), "2023-03-25T22:00:00Z");
+}
+
+#[tokio::test]
+async fn questions_without_an_answer_are_refused() {
+    let test = lake().await;
+    let refusal = async |change: fn(&mut ReportRequest)| {
+        let mut request = ReportRequest::new(i64::MAX);
+        change(&mut request);
+        asked(&test, &request).await.unwrap_err().to_string()
+    };
+    let beyond = refusal(|request| request.as_of = Some(Moment::Instant(50 * HOUR + 1))).await;
+    assert!(beyond.contains("the newest event is of 1970-01-03T02:00:00Z"), "{beyond}");
+    let reversed = refusal(|request| {
+        (request.from, request.to) = (Some(Moment::Instant(5)), Some(Moment::Instant(4)))
+    })
+    .await;
+    assert!(reversed.contains("must be later"), "{reversed}");
+    let unknown = refusal(|request| request.segment_by = vec!["colour".into()]).await;
+    assert!(unknown.contains(r#""colour"; known are"#), "{unknown}");
+    let empty = TestLake::new();
+    let error = asked(&empty, &ReportRequest::new(0)).await.unwrap_err().to_string();
+    assert!(error.contains("holds no events yet"), "{error}");
+}
+
+#[test]
+fn moments_are_dates_or_instants() {
+    assert_eq!("2026-01-02T00:00:00+01:00".parse(), Ok(Moment::Instant(1_767_308_400_000_000)));
+    assert!("tomorrow".parse::<Moment>().unwrap_err().contains("is no date"));
+}

@@ -1,0 +1,178 @@
+//! What the events of a lake are like as a whole: how many, how many twice, up to when.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int64Type;
+use datafusion::functions_aggregate::expr_fn::{count, sum};
+use datafusion::functions_nested::expr_fn::array_length;
+use datafusion::logical_expr::{Expr, col, lit, when};
+use datafusion::prelude::{DataFrame, SessionContext};
+use onramp_lake::{Lake, Snapshot};
+use onramp_schemas::tables::{DUPLICATES, EVENTS, SESSIONS, Table};
+
+use super::CaughtUp;
+use super::catch_up::own_files;
+use super::gather::greatest;
+use super::load::instant;
+use crate::engine::Engine;
+use crate::error::ComputeError;
+use crate::metrics::Input;
+use crate::scan::LakeTable;
+
+/// The statistics of a timestamp may be cut to milliseconds by other writers.
+const STATISTICS_SLACK: i64 = 1_000;
+
+/// The greatest `occurred_at` of all accepted events, microseconds UTC; `None`: there are none.
+///
+/// # Errors
+/// When the lake or the engine fails.
+pub async fn watermark(
+    lake: &Lake,
+    engine: &Engine,
+    events: &Snapshot,
+) -> Result<Option<i64>, ComputeError> {
+    let bound =
+        |file: &onramp_lake::DataFile| file.range("occurred_at").map(|(_, greatest)| greatest);
+    let best = events.files.iter().filter_map(bound).max();
+    let mut candidates = events.files.clone();
+    candidates.retain(|file| match (bound(file), best) {
+        (Some(bound), Some(best)) => bound.saturating_add(STATISTICS_SLACK) >= best,
+        _ => true,
+    });
+    if candidates.is_empty() {
+        return Ok(None);
+    }
+    let table = LakeTable::of_files(lake, &EVENTS, candidates);
+    greatest(&engine.session(lake), table, "occurred_at").await
+}
+
+/// Counts events as a report tells them: over all clients, whatever the period.
+///
+/// Conflicting duplicates are those that ingest saw within its window.
+///
+/// # Errors
+/// When the lake or the engine fails.
+pub async fn input_counts(
+    lake: &Lake,
+    funnel: &str,
+    engine: &Engine,
+    caught_up: &CaughtUp,
+    as_of: i64,
+) -> Result<Input, ComputeError> {
+    let (Some(events), Some(sessions)) = (&caught_up.events, &caught_up.sessions) else {
+        return Ok(Input::default());
+    };
+    let context = engine.session(lake);
+    let counter = Counter { lake, context: &context };
+    let dropped = match lake.open_table(&DUPLICATES).await? {
+        Some(table) => counter.dropped(&table.snapshot().await?).await?,
+        None => [0, 0],
+    };
+    let accepted = counter.table(&EVENTS, events.files.clone())?;
+    let [accepted] = counter.row(accepted, vec![count(lit(1))]).await?;
+    let distinct = counter.distinct(events, sessions, funnel).await?;
+    let later = counter.table(&EVENTS, events.files.clone())?;
+    let [after_as_of] = counter
+        .row(identities(later, col("occurred_at").gt(instant(as_of)))?, vec![count(lit(1))])
+        .await?;
+    Ok(Input {
+        events: accepted + dropped[0],
+        duplicates: dropped[0] + accepted.saturating_sub(distinct),
+        conflicting_duplicates: dropped[1],
+        after_as_of,
+    })
+}
+
+struct Counter<'a> {
+    lake: &'a Lake,
+    context: &'a SessionContext,
+}
+
+impl Counter<'_> {
+    fn table(
+        &self,
+        table: &'static Table,
+        files: Vec<onramp_lake::DataFile>,
+    ) -> Result<DataFrame, ComputeError> {
+        let table = LakeTable::of_files(self.lake, table, files);
+        self.context.read_table(Arc::new(table)).map_err(failed)
+    }
+
+    /// Resends that ingest dropped, and those of them that differ.
+    async fn dropped(&self, duplicates: &Snapshot) -> Result<[u64; 2], ComputeError> {
+        let length = col("last_sequence") - col("first_sequence") + lit(1_i64);
+        let differing =
+            when(col("content_differs"), length.clone()).otherwise(lit(0_i64)).map_err(failed)?;
+        let frame = self.table(&DUPLICATES, duplicates.files.clone())?;
+        self.row(frame, vec![sum(length), sum(differing)]).await
+    }
+
+    /// Distinct events: as the digests have them, and as the events have where there are none.
+    async fn distinct(
+        &self,
+        events: &Snapshot,
+        sessions: &Snapshot,
+        funnel: &str,
+    ) -> Result<u64, ComputeError> {
+        let whole = col("digests").is_not_null().and(col("truncated").is_false());
+        let files = own_files(sessions, funnel);
+        let length = datafusion::logical_expr::cast(
+            array_length(col("digests")),
+            arrow::datatypes::DataType::Int64,
+        );
+        let counted = when(whole.clone(), length).otherwise(lit(0_i64)).map_err(failed)?;
+        let open = when(whole, lit(0_i64)).otherwise(lit(1_i64)).map_err(failed)?;
+        let [counted, open] =
+            self.row(self.table(&SESSIONS, files.clone())?, vec![sum(counted), sum(open)]).await?;
+        if open == 0 {
+            return Ok(counted);
+        }
+        let part = self.table(&SESSIONS, files)?;
+        let part = part.filter(col("digests").is_null().or(col("truncated"))).map_err(failed)?;
+        let keys = part
+            .select(vec![col("session_key").alias("open_key")])
+            .map_err(failed)?
+            .distinct()
+            .map_err(failed)?;
+        let rows = self.table(&EVENTS, events.files.clone())?;
+        let semi = datafusion::common::JoinType::LeftSemi;
+        let rows = rows.join(keys, semi, &["session_key"], &["open_key"], None).map_err(failed)?;
+        let [rest] = self.row(identities(rows, lit(true))?, vec![count(lit(1))]).await?;
+        Ok(counted + rest)
+    }
+
+    /// The one row of an aggregate.
+    async fn row<const N: usize>(
+        &self,
+        frame: DataFrame,
+        aggregates: Vec<Expr>,
+    ) -> Result<[u64; N], ComputeError> {
+        let batches =
+            frame.aggregate(vec![], aggregates).map_err(failed)?.collect().await.map_err(failed)?;
+        let mut row = [0; N];
+        for (index, value) in row.iter_mut().enumerate() {
+            let column =
+                batches.first().map(|batch| batch.column(index).as_primitive::<Int64Type>());
+            let given = column.filter(|column| column.len() > 0 && column.is_valid(0));
+            *value = given.map_or(0, |column| u64::try_from(column.value(0)).unwrap_or_default());
+        }
+        Ok(row)
+    }
+}
+
+/// One row for each distinct event.
+fn identities(events: DataFrame, filter: Expr) -> Result<DataFrame, ComputeError> {
+    let identity = ["client_id", "source", "id"].map(col);
+    events
+        .filter(filter)
+        .map_err(failed)?
+        .select(identity)
+        .map_err(failed)?
+        .distinct()
+        .map_err(failed)
+}
+
+fn failed(source: datafusion::error::DataFusionError) -> ComputeError {
+    ComputeError::query("count events", source)
+}
