@@ -59,6 +59,8 @@ impl Engine {
         let config = SessionConfig::new()
             .with_target_partitions(options.target_partitions.max(1))
             .with_information_schema(true)
+            // A sort holds some batches at least: the less memory, the smaller they must be.
+            .with_batch_size((options.memory_limit_bytes >> 16).clamp(256, 8_192))
             .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
             // Without this an engine with little memory cannot even start to merge what it spilled.
             .set_usize(

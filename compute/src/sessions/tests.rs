@@ -324,23 +324,18 @@ async fn the_watermark_is_the_newest_event() {
 
 #[tokio::test]
 async fn little_memory_spills_and_gives_the_same_rows() {
-    let events: Vec<Event> = (0..6_000)
-        .map(|index| {
-            event(
-                &format!("session-{:04}", index * 7 % 1_500),
-                ["t.one", "t.two", "t.noise"][index % 3],
-                index as i64 * 1_000,
-                r#"{"v":"a long attribute value that takes up some room in memory"}"#,
-            )
-        })
-        .collect();
+    let data = format!(r#"{{"v":"{}"}}"#, "long ".repeat(100));
+    let one = |index: usize| event(&format!("{:04}", index * 7 % 1_500), "t.one", index as i64, &data);
+    let events: Vec<Event> = (0..12_000).map(one).collect();
     let mut texts = Vec::new();
-    for memory in [1 << 20, 256 << 20] {
+    // The payloads alone take 6 MB.
+    for memory in [4 << 20, 256 << 20] {
         let mut test = TestLake::with_memory(memory);
-        for piece in events.chunks(2_000) {
+        for piece in events.chunks(4_000) {
             test.append(piece).await;
         }
-        caught_up(&test, &funnel()).await;
+        let settings = Settings { buffered_rows: 1_000, file_rows: 500, ..small() };
+        catch_up(&test.lake, &funnel(), &test.engine, &settings, &silent).await.unwrap();
         test.engine = TestLake::new().engine;
         texts.push(rows(&test, "trial").await);
     }
