@@ -10,7 +10,9 @@ mod time;
 
 use std::borrow::Cow;
 
-use xxhash_rust::xxh3::{Xxh3, xxh3_64};
+use xxhash_rust::xxh3::{xxh3_64, xxh3_128};
+
+use crate::rejection::{Rejection, RejectionCode};
 
 pub use binary::{decode_binary, is_binary};
 pub use decode::decode;
@@ -77,34 +79,34 @@ pub struct FailedTask<'a> {
 
 /// The key by which rows are sorted: xxh3-64 of the client id, the byte 0x1F and the session id.
 pub fn session_key(client_id: &str, session_id: &str) -> i64 {
-    let mut stack = [0_u8; 256];
-    let length = client_id.len() + 1 + session_id.len();
-    let hash = if let Some(bytes) = stack.get_mut(..length) {
-        bytes[..client_id.len()].copy_from_slice(client_id.as_bytes());
-        bytes[client_id.len()] = 0x1F;
-        bytes[client_id.len() + 1..].copy_from_slice(session_id.as_bytes());
-        xxh3_64(bytes)
-    } else {
-        xxh3_64(&[client_id.as_bytes(), &[0x1F], session_id.as_bytes()].concat())
-    };
-    hash.cast_signed()
+    joined([client_id.as_bytes(), &[0x1F], session_id.as_bytes()], xxh3_64).cast_signed()
 }
 
 /// What a resend repeats: 128 bits of (`clientid`, `source`, `id`), each with its length before it.
 pub fn identity(client_id: &str, source: &str, id: &str) -> u128 {
-    hash_texts(&[client_id, source, id])
+    let [client, source_length, id_length] =
+        [client_id, source, id].map(|text| (text.len() as u64).to_le_bytes());
+    let texts = [client_id, source, id].map(str::as_bytes);
+    joined([&client, texts[0], &source_length, texts[1], &id_length, texts[2]], xxh3_128)
 }
 
-/// What tells the events of one session apart: 128 bits of (`source`, `id`).
+/// What tells the events of one session apart: 128 bits of (`source`, `id`), each with its length
+/// before it.
 pub fn digest_id(source: &str, id: &str) -> u128 {
-    hash_texts(&[source, id])
+    let [source_length, id_length] = [source, id].map(|text| (text.len() as u64).to_le_bytes());
+    joined([&source_length, source.as_bytes(), &id_length, id.as_bytes()], xxh3_128)
 }
 
-fn hash_texts(texts: &[&str]) -> u128 {
-    let mut hasher = Xxh3::new();
-    for text in texts {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
+/// Hands `parts` to `hash` as one: hashing short bytes at once is several times as fast as in
+/// pieces.
+fn joined<const N: usize, H>(parts: [&[u8]; N], hash: impl Fn(&[u8]) -> H) -> H {
+    let mut stack = [0_u8; 256];
+    let length = parts.iter().map(|part| part.len()).sum();
+    let Some(bytes) = stack.get_mut(..length) else { return hash(&parts.concat()) };
+    let mut at = 0;
+    for part in parts {
+        bytes[at..at + part.len()].copy_from_slice(part);
+        at += part.len();
     }
-    hasher.digest128()
+    hash(bytes)
 }

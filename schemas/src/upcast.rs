@@ -20,18 +20,19 @@ pub const UPCASTERS: [Upcaster; 1] = [Upcaster {
     renamed: &[("text_length", "characters")],
 }];
 
-/// The name that a field of `version` has in the newest version of its type.
-pub fn field_name<'n>(event_type: &str, version: u32, name: &'n str) -> &'n str {
+/// The name that a field of `version` has in the newest version of its type; `None` where a later
+/// version gave that very name to another field of this one.
+pub fn field_name<'n>(event_type: &str, version: u32, name: &'n str) -> Option<&'n str> {
     let mut name = name;
-    for upcaster in &UPCASTERS {
-        if upcaster.event_type == event_type
-            && upcaster.from >= version
-            && let Some((_, new)) = upcaster.renamed.iter().find(|(old, _)| *old == name)
-        {
+    let own = |upcaster: &&Upcaster| upcaster.event_type == event_type && upcaster.from >= version;
+    for upcaster in UPCASTERS.iter().filter(own) {
+        if let Some((_, new)) = upcaster.renamed.iter().find(|(old, _)| *old == name) {
             name = new;
+        } else if upcaster.renamed.iter().any(|(_, new)| *new == name) {
+            return None;
         }
     }
-    name
+    Some(name)
 }
 
 #[cfg(test)]
@@ -41,10 +42,11 @@ mod tests {
     #[test]
     fn version_0_of_submitted_input_counted_text_length() {
         let renamed = |version, name| field_name("onboarding.input.submitted", version, name);
-        assert_eq!(renamed(0, "text_length"), "characters");
-        assert_eq!(renamed(0, "step"), "step");
-        assert_eq!(renamed(1, "text_length"), "text_length", "in v1 it is an unknown field");
-        assert_eq!(field_name("com.acme.x", 0, "text_length"), "text_length");
+        assert_eq!(renamed(0, "text_length"), Some("characters"));
+        assert_eq!(renamed(0, "step"), Some("step"));
+        assert_eq!(renamed(0, "characters"), None, "in v0 it is an unknown field");
+        assert_eq!(renamed(1, "text_length"), Some("text_length"), "in v1 it is an unknown field");
+        assert_eq!(field_name("com.acme.x", 0, "text_length"), Some("text_length"));
     }
 
     #[test]

@@ -126,8 +126,8 @@ fn subject(event: &Payload) -> Option<Vec<u8>> {
     if let Some((_, value)) = event.headers.iter().find(|(name, _)| name == "ce_subject") {
         return Some(value.to_vec());
     }
-    let subject = sonic_rs::get(&event.bytes[..], ["subject"]).ok()?;
-    sonic_rs::from_str::<String>(subject.as_raw_str()).ok().map(String::into_bytes)
+    let [subject] = onramp_schemas::event::peek(&event.bytes, ["subject"]);
+    subject.map(String::into_bytes)
 }
 
 fn busy(detail: &str) -> Response {

@@ -1,7 +1,10 @@
 //! Cutting a request body into events: one, a batch, or binary mode.
 
+use std::borrow::Cow;
+
 use axum::http::HeaderMap;
 use bytes::Bytes;
+use onramp_schemas::event::split_batch;
 
 /// One event of a request as it arrived.
 #[derive(Clone, Debug)]
@@ -28,15 +31,12 @@ pub fn cut(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Payload>, String> {
     if !batch && first != Some(&b'[') {
         return Ok(vec![Payload { bytes: body.clone(), headers: Vec::new() }]);
     }
-    let mut events = Vec::new();
-    for element in sonic_rs::to_array_iter(body) {
-        let element = element.map_err(|error| {
-            format!("the batch is not a JSON array of CloudEvents: {error}")
-        })?;
-        let bytes = Bytes::copy_from_slice(element.as_raw_str().as_bytes());
-        events.push(Payload { bytes, headers: Vec::new() });
-    }
-    Ok(events)
+    let elements = split_batch(body).map_err(|rejection| rejection.message)?;
+    let event = |text: Cow<'_, str>| Payload {
+        bytes: Bytes::copy_from_slice(text.as_bytes()),
+        headers: Vec::new(),
+    };
+    Ok(elements.into_iter().map(event).collect())
 }
 
 fn binary(headers: &HeaderMap) -> Vec<(String, Bytes)> {
@@ -70,7 +70,9 @@ mod tests {
         let batch = texts("application/cloudevents-batch+json", b" [ {\"a\": [1]} ,{\"b\":2}]");
         assert_eq!(batch.unwrap(), [b"{\"a\": [1]}".to_vec(), b"{\"b\":2}".to_vec()]);
         assert_eq!(texts("application/json", b"[]").unwrap(), Vec::<Vec<u8>>::new());
-        assert!(texts("application/json", b"[{},").unwrap_err().contains("JSON array"));
+        let nested = format!("[{}{}]", "[".repeat(50_000), "]".repeat(50_000)).into_bytes();
+        assert!(texts("application/json", nested.leak()).unwrap_err().contains("nested"));
+        assert!(texts("application/json", b"[{},").unwrap_err().contains("no JSON"));
     }
 
     #[test]

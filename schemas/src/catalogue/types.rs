@@ -45,6 +45,13 @@ pub struct EventType {
     pub upcast_from: &'static [u32],
 }
 
+impl EventType {
+    /// The payload field of that name.
+    pub fn field(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+}
+
 /// The type of a failed background task, which becomes a dead letter.
 pub const TASK_FAILED: &str = "onboarding.task.failed";
 

@@ -2,10 +2,8 @@
 
 use std::borrow::Cow;
 
-use sonic_rs::JsonValueTrait;
-
 use super::fields::Fields;
-use super::json::{self, Value};
+use super::json::{self, Names, Value};
 use super::time::parse_time;
 use super::{Event, FailedTask, RecordContext};
 use crate::catalogue::{Check, EventType, TASK_FAILED, event_type};
@@ -20,7 +18,7 @@ pub fn decode<'a>(bytes: &'a [u8], record: &RecordContext<'_>) -> Result<Event<'
     check_size(bytes.len(), record)?;
     let object = json::parse(bytes)?;
     if !object.is_object() {
-        let message = format!("expected a JSON object, found {}", json::kind(&object));
+        let message = format!("expected a JSON object, found {}", object.kind());
         return Err(Rejection::new(Code::NotCloudevents, message));
     }
     let mut envelope = Envelope::default();
@@ -38,7 +36,7 @@ pub(super) fn check_size(bytes: usize, record: &RecordContext<'_>) -> Result<(),
 }
 
 /// Attributes of the envelope that have a column, in the order of [`Envelope::texts`].
-pub(super) const ATTRIBUTES: [&str; 11] = [
+const ATTRIBUTES: [&str; 11] = [
     "specversion",
     "id",
     "source",
@@ -51,6 +49,10 @@ pub(super) const ATTRIBUTES: [&str; 11] = [
     "correlationid",
     "causationid",
 ];
+
+/// The places of the payload behind those of the attributes.
+const DATA: usize = ATTRIBUTES.len();
+const DATA_BASE64: usize = DATA + 1;
 
 /// What was found of one attribute.
 #[derive(Clone, Debug, Default)]
@@ -66,6 +68,7 @@ enum Found<'a> {
 #[derive(Default)]
 pub(super) struct Envelope<'a> {
     texts: [Found<'a>; ATTRIBUTES.len()],
+    names: Names<'a>,
     extensions: String,
     data: Option<Value<'a>>,
     data_base64: bool,
@@ -73,35 +76,38 @@ pub(super) struct Envelope<'a> {
 
 impl<'a> Envelope<'a> {
     fn take(&mut self, name: Cow<'a, str>, value: Value<'a>) -> Result<(), Rejection> {
-        if let Some(index) = ATTRIBUTES.iter().position(|known| *known == name) {
-            if !matches!(self.texts[index], Found::Missing) {
-                return Err(twice(&name));
+        let place = match name.as_ref() {
+            "data" => Some(DATA),
+            "data_base64" => Some(DATA_BASE64),
+            name => ATTRIBUTES.iter().position(|known| *known == name),
+        };
+        if !self.names.meet(place, &name) {
+            return Err(twice(Code::MalformedJson, &name));
+        }
+        match place {
+            _ if value.is_null() => {}
+            Some(DATA) => self.data = Some(value),
+            Some(DATA_BASE64) => self.data_base64 = true,
+            Some(place) => {
+                self.texts[place] = match value.text() {
+                    Some(text) => Found::Text(text),
+                    None => Found::Other(value.kind()),
+                };
             }
-            self.texts[index] = match json::text(&value)? {
-                Some(text) => Found::Text(text),
-                None if value.is_null() => Found::Missing,
-                None => Found::Other(json::kind(&value)),
-            };
-        } else if name == "data" {
-            if self.data.replace(value).is_some() {
-                return Err(twice(&name));
-            }
-        } else if name == "data_base64" {
-            self.data_base64 = !value.is_null();
-        } else if !value.is_null() {
-            self.extend(&name, value.as_raw_str());
+            None => self.extend(&name, value.raw()),
         }
         Ok(())
     }
 
     /// An attribute of binary mode.
-    pub(super) fn take_text(&mut self, name: &str, text: Cow<'a, str>) -> Result<(), Rejection> {
-        match ATTRIBUTES.iter().position(|known| *known == name) {
-            Some(index) if matches!(self.texts[index], Found::Missing) => {
-                self.texts[index] = Found::Text(text);
-            }
-            Some(_) => return Err(twice(name)),
-            None => self.extend(name, &serde_json::Value::from(text.as_ref()).to_string()),
+    pub(super) fn take_text(&mut self, name: &'a str, text: &'a str) -> Result<(), Rejection> {
+        let place = ATTRIBUTES.iter().position(|known| *known == name);
+        if !self.names.meet(place, &Cow::Borrowed(name)) {
+            return Err(twice(Code::NotCloudevents, name));
+        }
+        match place {
+            Some(place) => self.texts[place] = Found::Text(Cow::Borrowed(text)),
+            None => self.extend(name, &serde_json::Value::from(text).to_string()),
         }
         Ok(())
     }
@@ -113,7 +119,12 @@ impl<'a> Envelope<'a> {
 
     fn extend(&mut self, name: &str, json: &str) {
         self.extensions.push(if self.extensions.is_empty() { '{' } else { ',' });
-        self.extensions.push_str(&serde_json::Value::from(name).to_string());
+        if name.bytes().all(|byte| byte.is_ascii_alphanumeric()) {
+            // As CloudEvents wants them: nothing to escape.
+            self.extensions.extend(["\"", name, "\""]);
+        } else {
+            self.extensions.push_str(&serde_json::Value::from(name).to_string());
+        }
         self.extensions.push(':');
         self.extensions.push_str(json);
     }
@@ -190,15 +201,21 @@ impl<'a> Envelope<'a> {
     }
 }
 
-fn twice(name: &str) -> Rejection {
+/// The rejection of a name that stands twice.
+fn twice(code: Code, name: &str) -> Rejection {
     // Which of the two is meant cannot be known, and readers differ in which they take.
-    Rejection::new(Code::MalformedJson, format!("{name} is given twice"))
+    Rejection::new(code, format!("{} is given twice", shortened(name)))
 }
 
-fn known_type(
-    name: &str,
-    namespaces: &[String],
-) -> Result<Option<&'static EventType>, Rejection> {
+/// A name of the sender's making, bounded: messages are kept and shown.
+pub(super) fn shortened(name: &str) -> Cow<'_, str> {
+    match name.char_indices().nth(64) {
+        Some((end, _)) => Cow::Owned(format!("{}…", &name[..end])),
+        None => Cow::Borrowed(name),
+    }
+}
+
+fn known_type(name: &str, namespaces: &[String]) -> Result<Option<&'static EventType>, Rejection> {
     let known = event_type(name);
     let custom = || {
         namespaces.iter().any(|namespace| {
@@ -221,8 +238,11 @@ fn known_type(
 fn version(known: Option<&EventType>, dataschema: Option<&str>) -> Result<u32, Rejection> {
     let (Some(known), Some(dataschema)) = (known, dataschema) else { return Ok(1) };
     let last = dataschema.rsplit('/').next().unwrap_or_default();
-    let version = last.strip_prefix('v').and_then(|number| number.parse().ok());
-    version
+    // Written as it is counted: the standard parser would take v+1 and v01 too.
+    let plain =
+        |number: &&str| *number == "0" || number.starts_with(|c: char| matches!(c, '1'..='9'));
+    let number = last.strip_prefix('v').filter(plain).and_then(|number| number.parse().ok());
+    number
         .filter(|version| *version == known.version || known.upcast_from.contains(version))
         .ok_or_else(|| {
             let newest = known.version;
@@ -241,7 +261,7 @@ fn occurred_at(time: &str, record: &RecordContext<'_>) -> Result<i64, Rejection>
         let message = format!("time lies {} s after the record's own", ahead / 1_000_000);
         return Err(Rejection::new(Code::FromTheFuture, message));
     }
-    if record.horizon_us.is_some_and(|horizon| ahead < -horizon) {
+    if record.horizon_us.is_some_and(|horizon| ahead.saturating_neg() > horizon) {
         let message = format!("time lies {} s before the record's own", -(ahead / 1_000_000));
         return Err(Rejection::new(Code::TooOld, message));
     }
@@ -258,67 +278,62 @@ fn payload<'a>(
     let mut fields = Fields::default();
     let is_task = known.is_some_and(|known| known.name == TASK_FAILED);
     let mut task = is_task.then(FailedTask::default);
-    let Some(data) = data.filter(|data| !data.is_null()) else {
-        return Ok((None, fields, task));
-    };
+    let Some(data) = data else { return Ok((None, fields, task)) };
     if !data.is_object() {
-        let message = format!("data must be an object, found {}", json::kind(&data));
+        let message = format!("data must be an object, found {}", data.kind());
         return Err(Rejection::new(Code::SchemaViolation, message));
     }
-    let text = data.as_raw_cow();
-    let mut seen = 0_u64;
-    json::members(data, |name, value| {
+    let mut names = Names::default();
+    json::members(data, |sent, value| {
         let name = match known {
-            Some(known) => upcast::field_name(known.name, version, &name),
-            None => &name,
+            Some(known) => upcast::field_name(known.name, version, &sent),
+            None => Some(sent.as_ref()),
         };
-        let own = known.and_then(|known| known.fields.iter().find(|field| field.name == name));
+        let own = known.zip(name).and_then(|(known, name)| known.field(name));
         if let Some(field) = own {
-            check(field.name, field.check, &value)?;
+            check(field.name, field.check, value)?;
         }
-        if let Some(column) = fields.set(name, &value)? {
-            if seen & (1 << column) != 0 {
-                return Err(twice(&format!("data.{name}")));
-            }
-            seen |= 1 << column;
+        let column = name.and_then(|name| fields.set(name, value));
+        if !names.meet(column, &sent) {
+            return Err(twice(Code::MalformedJson, &format!("data.{}", shortened(&sent))));
         }
         if let Some(task) = &mut task {
             match name {
-                "task_name" => task.task_name = json::text(&value)?,
-                "message" => task.message = json::text(&value)?,
+                Some("task_name") => task.task_name = value.text(),
+                Some("message") => task.message = value.text(),
                 _ => {}
             }
         }
         Ok(())
     })?;
-    Ok((Some(text), fields, task))
+    Ok((Some(Cow::Borrowed(data.raw())), fields, task))
 }
 
-fn check(name: &str, check: Check, value: &Value<'_>) -> Result<(), Rejection> {
+fn check(name: &str, check: Check, value: Value<'_>) -> Result<(), Rejection> {
     if value.is_null() {
         return Ok(());
     }
     let expected = match check {
-        Check::Text if !value.is_str() => "text".to_owned(),
+        Check::Text if !value.is_text() => "text".to_owned(),
         Check::OneOf(allowed)
-            if !json::text(value)?.is_some_and(|text| allowed.contains(&text.as_ref())) =>
+            if !value.text().is_some_and(|text| allowed.contains(&text.as_ref())) =>
         {
             format!("one of {}", allowed.join(", "))
         }
-        Check::Bool if !value.is_boolean() => "true or false".to_owned(),
-        Check::Count if json::integer(value).is_none_or(|count| count < 0) => {
+        Check::Bool if value.boolean().is_none() => "true or false".to_owned(),
+        Check::Count if value.integer().is_none_or(|count| count < 0) => {
             "a 64-bit integer from 0 without a fraction".to_owned()
         }
-        Check::Share if json::number(value).is_none_or(|n| !(0.0..=1.0).contains(&n)) => {
+        Check::Share if value.number().is_none_or(|n| !(0.0..=1.0).contains(&n)) => {
             "a number from 0 to 1".to_owned()
         }
-        Check::NonNegative if json::number(value).is_none_or(|n| n < 0.0) => {
+        Check::NonNegative if value.number().is_none_or(|n| n < 0.0) => {
             "a number from 0".to_owned()
         }
         Check::Object if !value.is_object() => "an object".to_owned(),
         _ => return Ok(()),
     };
     // The value itself may be personal: only its kind is told.
-    let message = format!("data.{name} must be {expected}, found {}", json::kind(value));
+    let message = format!("data.{name} must be {expected}, found {}", value.kind());
     Err(Rejection::new(Code::SchemaViolation, message))
 }

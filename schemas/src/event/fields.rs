@@ -2,37 +2,34 @@
 
 use std::borrow::Cow;
 
-use sonic_rs::JsonValueTrait;
-
-use super::json::{self, Value};
-use crate::rejection::Rejection;
+use super::json::Value;
 
 /// Reads a member into a column's type; `None` where it is of another.
 trait Column<'a>: Sized {
-    fn read(value: &Value<'a>) -> Result<Option<Self>, Rejection>;
+    fn read(value: Value<'a>) -> Option<Self>;
 }
 
 impl<'a> Column<'a> for Cow<'a, str> {
-    fn read(value: &Value<'a>) -> Result<Option<Self>, Rejection> {
-        json::text(value)
+    fn read(value: Value<'a>) -> Option<Self> {
+        value.text()
     }
 }
 
 impl Column<'_> for i64 {
-    fn read(value: &Value<'_>) -> Result<Option<Self>, Rejection> {
-        Ok(json::integer(value))
+    fn read(value: Value<'_>) -> Option<Self> {
+        value.integer()
     }
 }
 
 impl Column<'_> for f64 {
-    fn read(value: &Value<'_>) -> Result<Option<Self>, Rejection> {
-        Ok(json::number(value))
+    fn read(value: Value<'_>) -> Option<Self> {
+        value.number()
     }
 }
 
 impl Column<'_> for bool {
-    fn read(value: &Value<'_>) -> Result<Option<Self>, Rejection> {
-        Ok(value.as_bool())
+    fn read(value: Value<'_>) -> Option<Self> {
+        value.boolean()
     }
 }
 
@@ -45,22 +42,26 @@ macro_rules! fields {
             $(pub $name: Option<$kind>,)+
         }
 
+        /// The columns' places.
+        #[allow(non_camel_case_types)]
+        enum Place {
+            $($name),+
+        }
+
         impl<'a> Fields<'a> {
             /// The names in the order of the columns.
             pub const NAMES: &'static [&'static str] = &[$(stringify!($name)),+];
 
             /// Fills the column named `name`, if there is one, with NULL where the value is of
             /// another type. Returns the column's place.
-            pub(super) fn set(
-                &mut self,
-                name: &str,
-                value: &Value<'a>,
-            ) -> Result<Option<usize>, Rejection> {
+            pub(super) fn set(&mut self, name: &str, value: Value<'a>) -> Option<usize> {
                 match name {
-                    $(stringify!($name) => self.$name = Column::read(value)?,)+
-                    _ => return Ok(None),
+                    $(stringify!($name) => {
+                        self.$name = Column::read(value);
+                        Some(Place::$name as usize)
+                    })+
+                    _ => None,
                 }
-                Ok(Self::NAMES.iter().position(|known| *known == name))
             }
         }
     };

@@ -45,7 +45,8 @@ fn code(changes: &str, expected: Code) {
 
 #[test]
 fn an_event_borrows_what_it_can() {
-    let bytes = event(r#"{"userid": "u", "x": [1, "y"], "data": {"step": "ä\n", "characters": 3.0}}"#);
+    let bytes =
+        event(r#"{"userid": "u", "x": [1, "y"], "data": {"step": "ä\n", "characters": 3.0}}"#);
     let decoded = decode(&bytes, &context(&[])).unwrap();
     assert!(matches!(decoded.client_id, Cow::Borrowed("acme")));
     assert_eq!(decoded.fields.step.as_deref(), Some("ä\n"));
@@ -61,8 +62,15 @@ fn malformed_json() {
     let deep = format!(r#"{{"a":{}1{}}}"#, "[".repeat(200_000), "]".repeat(200_000));
     let not_text = b"{\"id\": \"\xFF\"}";
     let texts: [&[u8]; 9] = [
-        b"", b"  ", b"{", br#"{"id": "1"} x"#, br#"{"id": tru}"#, br#"{"id": "\ud800"}"#, not_text,
-        br#"{"id":"1","id":"2"}"#, deep.as_bytes(),
+        b"",
+        b"  ",
+        b"{",
+        br#"{"id": "1"} x"#,
+        br#"{"id": tru}"#,
+        br#"{"id": "\ud800"}"#,
+        not_text,
+        br#"{"id":"1","id":"2"}"#,
+        deep.as_bytes(),
     ];
     for bytes in texts {
         let shown = String::from_utf8_lossy(&bytes[..bytes.len().min(40)]).into_owned();
@@ -103,7 +111,9 @@ fn missing_session_bad_timestamp_unknown_type() {
     }
     code(r#"{"time": "yesterday"}"#, Code::BadTimestamp);
     code(r#"{"time": "2026-03-01T00:00:00"}"#, Code::BadTimestamp);
-    for name in ["onboarding.other", "com.acme", "com.acmeX.y", "com.acme.", "com.acme.a b", "x.com.acme.y"] {
+    for name in
+        ["onboarding.other", "com.acme", "com.acmeX.y", "com.acme.", "com.acme.a b", "x.com.acme.y"]
+    {
         code(&format!(r#"{{"type": "{name}"}}"#), Code::UnknownType);
     }
     assert!(decode(&event(r#"{"type": "com.acme.a_b"}"#), &context(&["com.acme".into()])).is_ok());
@@ -157,7 +167,9 @@ fn schema_violation_names_field_expectation_and_kind() {
         assert_eq!(rejection.code, Code::SchemaViolation, "{changes}");
         assert!(rejection.message.contains(words), "{changes}: {rejection}");
     }
-    let kind = |kind: &str, data: &str| event(&format!(r#"{{"type": "onboarding.{kind}", "data": {data}}}"#));
+    let kind = |kind: &str, data: &str| {
+        event(&format!(r#"{{"type": "onboarding.{kind}", "data": {data}}}"#))
+    };
     for (name, data) in [
         ("recommendations.generated", r#"{"confidence": 1.01}"#),
         ("approval.decided", r#"{"seconds_reviewing": -0.1}"#),
@@ -166,21 +178,42 @@ fn schema_violation_names_field_expectation_and_kind() {
     ] {
         assert_eq!(rejected(&kind(name, data)).code, Code::SchemaViolation, "{data}");
     }
-    assert!(decode(&event(r#"{"data": {"step": 1, "x": {}}, "type": "com.acme.x"}"#), &context(&["com.acme".into()])).unwrap().fields.step.is_none());
+    assert!(
+        decode(
+            &event(r#"{"data": {"step": 1, "x": {}}, "type": "com.acme.x"}"#),
+            &context(&["com.acme".into()])
+        )
+        .unwrap()
+        .fields
+        .step
+        .is_none()
+    );
 }
 
 #[test]
 fn binary_mode() {
     let headers: [(&str, &[u8]); 8] = [
-        ("ce_specversion", b"1.0"), ("ce_id", b"1"), ("ce_source", b"/app"),
-        ("ce_type", b"onboarding.session.completed"), ("ce_subject", b"s"),
-        ("ce_time", b"2026-03-01T00:00:00Z"), ("ce_clientid", b"acme"),
+        ("ce_specversion", b"1.0"),
+        ("ce_id", b"1"),
+        ("ce_source", b"/app"),
+        ("ce_type", b"onboarding.session.completed"),
+        ("ce_subject", b"s"),
+        ("ce_time", b"2026-03-01T00:00:00Z"),
+        ("ce_clientid", b"acme"),
         ("content-type", b"application/json"),
     ];
     let decoded = decode_binary(&headers, br#"{"outcome": "ok"}"#, &context(&[])).unwrap();
     assert_eq!(decoded.fields.outcome.as_deref(), Some("ok"));
     assert_eq!(decoded.extensions.as_deref(), Some(r#"{"datacontenttype":"application/json"}"#));
-    let expected = [Code::NotCloudevents, Code::NotCloudevents, Code::NotCloudevents, Code::NotCloudevents, Code::MissingSession, Code::BadTimestamp, Code::NotCloudevents];
+    let expected = [
+        Code::NotCloudevents,
+        Code::NotCloudevents,
+        Code::NotCloudevents,
+        Code::NotCloudevents,
+        Code::MissingSession,
+        Code::BadTimestamp,
+        Code::NotCloudevents,
+    ];
     for (left_out, expected) in expected.into_iter().enumerate() {
         let mut fewer = headers.to_vec();
         fewer.remove(left_out);
@@ -193,9 +226,14 @@ fn binary_mode() {
 
 #[test]
 fn a_failed_task_is_told_apart() {
-    let task = event(r#"{"type": "onboarding.task.failed", "data": {"task_name": "mail", "message": "no route"}}"#);
+    let task = event(
+        r#"{"type": "onboarding.task.failed", "data": {"task_name": "mail", "message": "no route"}}"#,
+    );
     let task = decode(&task, &context(&[])).unwrap().task.unwrap();
-    assert_eq!((task.task_name.as_deref(), task.message.as_deref()), (Some("mail"), Some("no route")));
+    assert_eq!(
+        (task.task_name.as_deref(), task.message.as_deref()),
+        (Some("mail"), Some("no route"))
+    );
 }
 
 #[test]

@@ -7,7 +7,7 @@ use arrow::array::{
     TimestampMicrosecondBuilder,
 };
 use arrow::error::ArrowError;
-use onramp_schemas::event::Event;
+use onramp_schemas::event::{Event, is_binary, peek};
 use onramp_schemas::rejection::Rejection;
 use onramp_schemas::tables;
 use sha2::{Digest, Sha256};
@@ -46,8 +46,7 @@ impl<'a> DeadLetter<'a> {
             message: rejection.message.clone(),
             envelope: match record.unreadable {
                 Some(_) => [const { None }; 4],
-                None => ["clientid", "subject", "type", "correlationid"]
-                    .map(|name| peek(record, name)),
+                None => envelope(record),
             },
             app_id: &partition.app_id,
             record,
@@ -154,16 +153,20 @@ impl DeadLetterRows {
     }
 }
 
-/// An attribute of a rejected record, where it can be read in spite of what is wrong with it.
-fn peek(record: &Record<'_>, attribute: &str) -> Option<String> {
-    let header = record.headers.iter().find(|(name, _)| name.strip_prefix("ce_") == Some(attribute));
-    if let Some((_, value)) = header {
-        return String::from_utf8(value.to_vec()).ok();
+/// Client, session, type and correlation id of a rejected record, where they can be read.
+fn envelope(record: &Record<'_>) -> [Option<String>; 4] {
+    let names = ["clientid", "subject", "type", "correlationid"];
+    if is_binary(record.headers) {
+        return names.map(|attribute| {
+            let named = |(name, _): &&(&str, _)| name.strip_prefix("ce_") == Some(attribute);
+            let (_, value) = record.headers.iter().find(named)?;
+            String::from_utf8(value.to_vec()).ok()
+        });
     }
-    let payload = record.payload.filter(|payload| payload.len() <= RAW_LIMIT)?;
-    let text = simdutf8::basic::from_utf8(payload).ok()?;
-    let value = sonic_rs::get(text, [attribute]).ok()?;
-    sonic_rs::from_str(value.as_raw_str()).ok()
+    match record.payload {
+        Some(payload) if payload.len() <= RAW_LIMIT => peek(payload, names),
+        _ => [const { None }; 4],
+    }
 }
 
 /// Transport headers as a JSON object; bytes that are no text are shown with replacement marks.

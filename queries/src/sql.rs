@@ -1,0 +1,103 @@
+//! Read-only SQL: what may run, over which views.
+
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use datafusion::prelude::{SQLOptions, SessionContext};
+use onramp_compute::scan::LakeTable;
+use onramp_compute::{ComputeError, Engine};
+use onramp_lake::{Lake, LakeError};
+use onramp_schemas::tables::{self, Table};
+use thiserror::Error;
+
+/// The rows of an answer, as they are computed.
+pub use datafusion::execution::SendableRecordBatchStream as Rows;
+
+/// Why a statement was not answered.
+#[derive(Debug, Error)]
+pub enum SqlError {
+    /// The lake could not be read.
+    #[error("the lake could not be read")]
+    Lake(#[from] LakeError),
+    /// The statement is not SQL that runs here.
+    #[error(
+        "the statement cannot run; it must be one SELECT, EXPLAIN, SHOW or DESCRIBE over {}",
+        names()
+    )]
+    Statement(#[source] DataFusionError),
+    /// The engine failed while it answered.
+    #[error("the statement failed")]
+    Engine(#[from] ComputeError),
+}
+
+/// Tables by the names that statements use.
+fn names() -> String {
+    tables::ALL.map(|table| table.name).join(", ")
+}
+
+/// Runs one read-only statement over the lake as it stands now; rows come as they are computed.
+///
+/// # Errors
+/// A statement that is not SQL, names what is not there, or would write; a lake that cannot be read.
+pub async fn run(
+    lake: &Lake,
+    engine: &Engine,
+    statement: &str,
+) -> Result<Rows, SqlError> {
+    let context = session(lake, engine).await?;
+    let answer = async {
+        let plan = context.state().create_logical_plan(statement).await?;
+        read_only().verify_plan(&plan)?;
+        context.execute_logical_plan(plan).await?.execute_stream().await
+    };
+    answer.await.map_err(SqlError::Statement)
+}
+
+/// Nothing that defines, changes, or sets: the plan itself is judged, not the statement's words.
+fn read_only() -> SQLOptions {
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
+}
+
+/// A session of its own with the views that statements see, each pinned to the version of now.
+async fn session(lake: &Lake, engine: &Engine) -> Result<SessionContext, SqlError> {
+    let context = engine.session(lake);
+    for table in tables::ALL {
+        let name = if table.name == tables::DEAD_LETTERS.name { ALL_LETTERS } else { table.name };
+        register(&context, lake, table, name).await?;
+    }
+    // A letter whose record was accepted after all is void; only sequences that have a letter are
+    // looked up, so that the join stays as small as the letters are few.
+    let valid = context
+        .sql(&format!(
+            "SELECT letters.* FROM {ALL_LETTERS} AS letters LEFT ANTI JOIN events
+             ON letters.source_partition = events.source_partition
+             AND letters.sequence = events.sequence"
+        ))
+        .await
+        .map_err(SqlError::Statement)?;
+    context
+        .register_table(tables::DEAD_LETTERS.name, valid.into_view())
+        .map_err(SqlError::Statement)?;
+    Ok(context)
+}
+
+/// Dead letters with the void ones.
+const ALL_LETTERS: &str = "dead_letters_with_void";
+
+async fn register(
+    context: &SessionContext,
+    lake: &Lake,
+    table: &'static Table,
+    name: &str,
+) -> Result<(), SqlError> {
+    let snapshot = match lake.open_table(table).await? {
+        Some(table) => Some(table.snapshot().await?),
+        None => None,
+    };
+    let provider = LakeTable::new(lake, table, snapshot.as_ref());
+    context.register_table(name, Arc::new(provider)).map_err(SqlError::Statement)?;
+    Ok(())
+}
