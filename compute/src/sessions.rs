@@ -12,6 +12,7 @@ mod apply;
 mod catch_up;
 mod counts;
 mod definition;
+mod derive;
 mod encode;
 mod gather;
 mod keys;

@@ -28,10 +28,7 @@ async fn lake() -> TestLake {
 async fn the_defaults_reach_up_to_the_newest_event() {
     let test = lake().await;
     let report = asked(&test, &ReportRequest::new(i64::MAX)).await.unwrap();
-    assert_eq!(
-        (report.as_of.0, report.total_sessions, report.stages[1].count),
-        (50 * HOUR, 2, 1)
-    );
+    assert_eq!((report.as_of.0, report.total_sessions, report.stages[1].count), (50 * HOUR, 2, 1));
     assert_eq!(report.period.to.0, 50 * HOUR + 1);
     assert_eq!(report.period.from.0, 50 * HOUR + 1 - 30 * 24 * HOUR);
     assert_eq!((report.data_quality.events, report.data_quality.after_as_of), (4, 0));

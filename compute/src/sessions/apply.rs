@@ -12,7 +12,8 @@ use futures::TryStreamExt;
 use onramp_lake::{DataFile, PendingFile, RewriteKind, Rewriter};
 use onramp_schemas::tables::SESSIONS;
 
-use super::catch_up::{Job, Unclear, Work, exact_rows, landed};
+use super::catch_up::{Job, Work, landed};
+use super::derive::{Unclear, exact_rows};
 use super::encode::{Columns, encode};
 use super::gather::SessionEvents;
 use super::keys::{self, Keys};

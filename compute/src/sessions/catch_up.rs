@@ -1,6 +1,5 @@
 //! Bringing a funnel's sessions up to the newest events.
 
-use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::prelude::SessionContext;
@@ -12,8 +11,8 @@ use onramp_schemas::funnel::Funnel;
 use onramp_schemas::tables::{EVENTS, SESSIONS};
 
 use super::definition::Definition;
-use super::gather::{Gather, SessionEvents};
-use super::row::{NeedsEvents, Row};
+use super::derive::AllRows;
+use super::gather::Gather;
 use super::writer::Writer;
 use super::{CaughtUp, OnProgress, Progress, Settings};
 use crate::engine::Engine;
@@ -246,7 +245,7 @@ impl Job<'_> {
     /// Reads all rows anew from the events.
     pub async fn all_rows(&self) -> Result<AllRows, ComputeError> {
         let gather = self.gather(self.events.files.clone(), None, false).await?;
-        Ok(AllRows { gather, unclear: Unclear::default(), exact: None, read_before: 0 })
+        Ok(AllRows::new(gather))
     }
 
     pub async fn gather(
@@ -257,6 +256,15 @@ impl Job<'_> {
     ) -> Result<Gather, ComputeError> {
         let events = LakeTable::of_files(self.lake, &EVENTS, files);
         Gather::start(self.context, events, self.definition, keys, exact).await
+    }
+
+    /// Tells how many events of this step were read.
+    pub fn report(&self, events_read: u64) {
+        let total: i64 = self.events.files.iter().filter_map(|file| file.rows).sum();
+        (self.progress)(Progress {
+            events_read,
+            events_total: u64::try_from(total).unwrap_or_default(),
+        });
     }
 
     /// The move of the fold's position to a version of `events`; none when it stands there already.
@@ -277,99 +285,4 @@ pub(crate) fn own_files(sessions: &Snapshot, funnel: &str) -> Vec<DataFile> {
 /// Whether a rewrite was made.
 pub(crate) fn landed(outcome: &Outcome) -> bool {
     matches!(outcome, Outcome::Committed { .. })
-}
-
-/// Sessions whose rows cannot be made from what was read of their events.
-#[derive(Default)]
-pub(crate) struct Unclear {
-    pub keys: HashSet<i64>,
-    pub names: HashSet<(Arc<str>, Arc<str>)>,
-}
-
-impl Unclear {
-    pub fn add(&mut self, key: i64, client: &Arc<str>, session: &Arc<str>) {
-        self.keys.insert(key);
-        self.names.insert((Arc::clone(client), Arc::clone(session)));
-    }
-
-    pub fn wants(&self, session: &SessionEvents) -> bool {
-        self.names.contains(&(Arc::clone(&session.client_id), Arc::clone(&session.session_id)))
-    }
-}
-
-/// The rows of all sessions, in the order of their keys except for those that need a second look.
-pub(crate) struct AllRows {
-    gather: Gather,
-    unclear: Unclear,
-    exact: Option<Gather>,
-    read_before: u64,
-}
-
-impl AllRows {
-    /// Some more rows; `None` at the end.
-    pub async fn next(&mut self, job: &Job<'_>) -> Result<Option<Vec<Row>>, ComputeError> {
-        let cap = job.settings.digests;
-        while self.exact.is_none() {
-            let Some(sessions) = self.gather.next().await? else {
-                self.read_before = self.gather.events_read;
-                let keys = Arc::new(std::mem::take(&mut self.unclear.keys));
-                if keys.is_empty() {
-                    return Ok(None);
-                }
-                self.exact = Some(job.gather(job.events.files.clone(), Some(&keys), true).await?);
-                break;
-            };
-            job.report(self.gather.events_read);
-            let mut rows = Vec::with_capacity(sessions.len());
-            for session in sessions {
-                let (key, client, name) = (
-                    session.session_key,
-                    Arc::clone(&session.client_id),
-                    Arc::clone(&session.session_id),
-                );
-                match Row::new(job.definition, session, cap) {
-                    Ok(row) => rows.push(row),
-                    Err(NeedsEvents) => self.unclear.add(key, &client, &name),
-                }
-            }
-            return Ok(Some(rows));
-        }
-        let Some(exact) = self.exact.as_mut() else { return Ok(None) };
-        exact_rows(exact, &self.unclear, job.definition, cap).await
-    }
-
-    pub fn events_read(&self) -> u64 {
-        self.exact
-            .as_ref()
-            .map_or(self.gather.events_read, |exact| self.read_before + exact.events_read)
-    }
-}
-
-/// The rows of the sessions that are wanted, from events read in full.
-pub(crate) async fn exact_rows(
-    gather: &mut Gather,
-    wanted: &Unclear,
-    definition: &Definition,
-    cap: usize,
-) -> Result<Option<Vec<Row>>, ComputeError> {
-    let Some(sessions) = gather.next().await? else { return Ok(None) };
-    let mut rows = Vec::new();
-    for session in sessions.into_iter().filter(|session| wanted.wants(session)) {
-        let name = format!("session {:?} of {:?}", session.session_id, session.client_id);
-        let row = Row::new(definition, session, cap);
-        rows.push(row.map_err(|NeedsEvents| ComputeError::Damaged {
-            reason: format!("{name} cannot be folded"),
-        })?);
-    }
-    Ok(Some(rows))
-}
-
-impl Job<'_> {
-    pub fn report(&self, events_read: u64) {
-        let total: i64 = self.events.files.iter().filter_map(|file| file.rows).sum();
-        (self.progress)(Progress {
-            events_read,
-            events_total: u64::try_from(total).unwrap_or_default(),
-        });
-    }
 }

@@ -154,7 +154,7 @@ impl Counter<'_> {
         for (index, value) in row.iter_mut().enumerate() {
             let column =
                 batches.first().map(|batch| batch.column(index).as_primitive::<Int64Type>());
-            let given = column.filter(|column| column.len() > 0 && column.is_valid(0));
+            let given = column.filter(|column| !column.is_empty() && column.is_valid(0));
             *value = given.map_or(0, |column| u64::try_from(column.value(0)).unwrap_or_default());
         }
         Ok(row)

@@ -216,5 +216,7 @@ pub(crate) async fn greatest(
     let column = batches
         .first()
         .map(|batch| batch.column(0).as_primitive::<TimestampMicrosecondType>().clone());
-    Ok(column.filter(|column| column.len() > 0 && column.is_valid(0)).map(|column| column.value(0)))
+    Ok(column
+        .filter(|column| !column.is_empty() && column.is_valid(0))
+        .map(|column| column.value(0)))
 }

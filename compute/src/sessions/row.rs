@@ -1,5 +1,6 @@
 //! One row of `sessions`: made from all events of a session, or from a row and the events that are new.
 
+use std::cmp::Ordering;
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
 
@@ -49,7 +50,7 @@ impl Folded {
     /// # Errors
     /// When two copies at one instant differ and were read without what tells them apart.
     pub fn new(definition: &Definition, mut events: Vec<RawEvent>) -> Result<Self, NeedsEvents> {
-        events.sort_by(|left, right| order(left).cmp(&order(right)));
+        events.sort_by(order);
         let mut seen: HashSet<u128> = HashSet::with_capacity(events.len());
         let mut kept: Vec<RawEvent> = Vec::with_capacity(events.len());
         for event in events {
@@ -84,8 +85,12 @@ impl Folded {
     }
 }
 
-fn order(event: &RawEvent) -> (i64, &str, &str, Option<&(Box<str>, Box<str>)>) {
-    (event.occurred_at, &event.source, &event.id, event.exact.as_ref())
+fn order(left: &RawEvent, right: &RawEvent) -> Ordering {
+    let by_instant = left.occurred_at.cmp(&right.occurred_at);
+    by_instant
+        .then_with(|| left.source.cmp(&right.source))
+        .then_with(|| left.id.cmp(&right.id))
+        .then_with(|| left.exact.cmp(&right.exact))
 }
 
 /// Whether it makes no difference which of two copies is kept.

@@ -325,7 +325,8 @@ async fn the_watermark_is_the_newest_event() {
 #[tokio::test]
 async fn little_memory_spills_and_gives_the_same_rows() {
     let data = format!(r#"{{"v":"{}"}}"#, "long ".repeat(100));
-    let one = |index: usize| event(&format!("{:04}", index * 7 % 1_500), "t.one", index as i64, &data);
+    let one =
+        |index: usize| event(&format!("{:04}", index * 7 % 1_500), "t.one", index as i64, &data);
     let events: Vec<Event> = (0..12_000).map(one).collect();
     let mut texts = Vec::new();
     // The payloads alone take 6 MB.
