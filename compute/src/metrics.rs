@@ -111,10 +111,11 @@ pub struct Period {
     pub timezone: String,
 }
 
+/// What every reader of an interval should know.
+const INTERVAL_NOTE: &str = "Intervals are 95 % and take sessions as independent of each other; \
+     sessions of one person are not, and the intervals do not account for it.";
+
 /// A whole report. Times are RFC 3339 UTC, durations seconds, rates 0–1.
-///
-/// Intervals are 95 % and take sessions as independent; those of one person are not, which they do
-/// not account for.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
     /// Only events up to here count.
@@ -129,6 +130,8 @@ pub struct Report {
     pub program_version: String,
     /// The period.
     pub period: Period,
+    /// What the intervals do and do not account for.
+    pub interval_note: &'static str,
     /// How long every session of a mature figure was watched.
     pub horizon_seconds: u64,
     /// Sessions that started in the period.
@@ -214,6 +217,7 @@ pub fn report(
             to: Instant(to),
             timezone: request.timezone.name().to_owned(),
         },
+        interval_note: INTERVAL_NOTE,
         horizon_seconds: request.funnel.horizon(),
         total_sessions: raw.sessions,
         overall_conversion_rate: rates::overall(&shape, &raw).rate(),
