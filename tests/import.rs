@@ -14,7 +14,7 @@ pub fn assert_ledger(scene: &Scene, lines: i64) {
     let rows = scene.sql(
         "WITH ledger AS (
            SELECT source_partition, sequence AS first, sequence AS last FROM events
-           UNION ALL SELECT source_partition, sequence, sequence FROM dead_letters
+           UNION ALL SELECT source_partition, sequence, sequence AS last FROM dead_letters
            UNION ALL SELECT source_partition, first_sequence, last_sequence FROM duplicates)
          SELECT sum(last - first + 1) AS lines, count(*) AS ranges,
                 count(DISTINCT (source_partition, first)) AS distinct_ranges FROM ledger",

@@ -82,6 +82,35 @@ pub fn session_key(client_id: &str, session_id: &str) -> i64 {
     joined([client_id.as_bytes(), &[0x1F], session_id.as_bytes()], xxh3_64).cast_signed()
 }
 
+/// Attributes of a record that was rejected, as far as they can be read in spite of what is wrong
+/// with it: none when it is no JSON object, and none that is no text.
+pub fn peek<const N: usize>(bytes: &[u8], names: [&str; N]) -> [Option<String>; N] {
+    let mut found = [const { None }; N];
+    if let Ok(object) = json::parse(bytes) {
+        // What cannot be read is left out: the record is rejected already.
+        let _ = json::members(object, |name, value| {
+            if let Some(place) = names.iter().position(|known| *known == name) {
+                found[place] = value.text().map(Cow::into_owned);
+            }
+            Ok(())
+        });
+    }
+    found
+}
+
+/// The elements of a JSON array as they stand: a batch of events.
+///
+/// # Errors
+/// `malformed_json` for what is no JSON array.
+pub fn split_batch(bytes: &[u8]) -> Result<Vec<&str>, Rejection> {
+    let batch = json::parse(bytes)?;
+    if batch.kind() != "a list" {
+        let message = format!("expected a JSON array of CloudEvents, found {}", batch.kind());
+        return Err(Rejection::new(RejectionCode::MalformedJson, message));
+    }
+    Ok(json::elements(batch).into_iter().map(json::Value::raw).collect())
+}
+
 /// What a resend repeats: 128 bits of (`clientid`, `source`, `id`), each with its length before it.
 pub fn identity(client_id: &str, source: &str, id: &str) -> u128 {
     let [client, source_length, id_length] =

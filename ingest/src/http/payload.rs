@@ -1,7 +1,5 @@
 //! Cutting a request body into events: one, a batch, or binary mode.
 
-use std::borrow::Cow;
-
 use axum::http::HeaderMap;
 use bytes::Bytes;
 use onramp_schemas::event::split_batch;
@@ -32,7 +30,7 @@ pub fn cut(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Payload>, String> {
         return Ok(vec![Payload { bytes: body.clone(), headers: Vec::new() }]);
     }
     let elements = split_batch(body).map_err(|rejection| rejection.message)?;
-    let event = |text: Cow<'_, str>| Payload {
+    let event = |text: &str| Payload {
         bytes: Bytes::copy_from_slice(text.as_bytes()),
         headers: Vec::new(),
     };

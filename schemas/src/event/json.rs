@@ -230,6 +230,19 @@ pub fn members<'a>(
     Ok(())
 }
 
+/// The elements of a checked list in their order; of another value, none.
+pub fn elements(list: Value<'_>) -> Vec<Value<'_>> {
+    let mut found = Vec::new();
+    let (bytes, mut at) = (list.0.as_bytes(), 1);
+    while bytes.first() == Some(&b'[') {
+        at = past(bytes, at, |byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t' | b','));
+        let Some(element) = token(list.0, at) else { break };
+        at += element.0.len();
+        found.push(element);
+    }
+    found
+}
+
 /// The first place from `at` on whose byte is no `gap`.
 fn past(bytes: &[u8], at: usize, gap: impl Fn(u8) -> bool) -> usize {
     bytes[at..].iter().position(|byte| !gap(*byte)).map_or(bytes.len(), |found| at + found)
