@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
     Context, Ending, completions, config, demo, doctor, funnel, generate, import, ingest, rebuild,
-    report, schema, up,
+    report, schema, sql, up,
 };
 use crate::config::Overrides;
 use crate::output::Format;
@@ -69,6 +69,7 @@ pub enum Command {
     Import(import::Import),
     Generate(generate::Generate),
     Report(report::Report),
+    Sql(sql::Sql),
     Rebuild(rebuild::Rebuild),
     Doctor(doctor::Doctor),
     Schema(schema::Schema),
@@ -105,6 +106,7 @@ impl Command {
             Command::Import(import) => import.run(context).await,
             Command::Generate(generate) => generate.run(context).await,
             Command::Report(report) => report.run(context).await,
+            Command::Sql(sql) => sql.run(context).await,
             Command::Rebuild(rebuild) => rebuild.run(context).await,
             Command::Doctor(doctor) => doctor.run(context).await,
             Command::Schema(schema) => schema.run(context).await,

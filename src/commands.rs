@@ -12,6 +12,7 @@ pub mod rebuild;
 pub mod report;
 pub mod schema;
 mod service;
+pub mod sql;
 pub mod up;
 
 use std::sync::Arc;

@@ -1,14 +1,13 @@
 //! The configuration: flags before environment before files before defaults, each value with its
 //! origin.
 
-mod list;
 mod load;
 mod provenance;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize};
 
 pub use load::{Loaded, Overrides, load};
 pub use provenance::settings;
@@ -20,8 +19,8 @@ pub struct Config {
     /// Folder, `file://` or `s3://bucket/prefix` of the lake.
     pub lake: String,
     /// Folders with funnel files; a later funnel of one name replaces an earlier.
-    #[serde(deserialize_with = "list::read")]
-    pub funnels: Vec<PathBuf>,
+    #[serde(deserialize_with = "list")]
+    pub funnels: Vec<String>,
     /// Events into the lake.
     pub ingest: Ingest,
     /// The HTTP collector.
@@ -59,7 +58,7 @@ pub struct Ingest {
     /// Name of this process's HTTP collector in the lake.
     pub instance: String,
     /// Reverse-DNS names under which custom event types are accepted.
-    #[serde(deserialize_with = "list::read")]
+    #[serde(deserialize_with = "list")]
     pub namespaces: Vec<String>,
     /// How far an event may lie after its record's own timestamp, in seconds.
     pub max_future_seconds: u32,
@@ -168,4 +167,23 @@ impl Default for Ingest {
             window_memory_mb: 512,
         }
     }
+}
+
+/// A list, or one text with commas as the environment gives it.
+fn list<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Vec<String>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged)]
+    enum Written {
+        List(Vec<String>),
+        Text(String),
+    }
+    Ok(match Written::deserialize(deserializer)? {
+        Written::List(list) => list,
+        Written::Text(text) => text
+            .split(',')
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(str::to_owned)
+            .collect(),
+    })
 }

@@ -21,7 +21,7 @@ impl Funnels {
     ///
     /// # Errors
     /// A folder or file that cannot be read, a file that is no funnel.
-    pub async fn load(lake: &Lake, folders: &[PathBuf]) -> anyhow::Result<Self> {
+    pub async fn load(lake: &Lake, folders: &[String]) -> anyhow::Result<Self> {
         let mut funnels = Self(BTreeMap::new());
         for funnel in funnel::builtin() {
             funnels.add(funnel, "built-in".to_owned());
@@ -42,8 +42,11 @@ impl Funnels {
                 std::str::from_utf8(&bytes).with_context(|| format!("{origin} is no text"))?;
             funnels.add(funnel::parse(text, &origin)?, origin);
         }
-        for path in
-            folders.iter().map(|folder| files(folder)).collect::<Result<Vec<_>, _>>()?.concat()
+        for path in folders
+            .iter()
+            .map(|folder| files(Path::new(folder)))
+            .collect::<Result<Vec<_>, _>>()?
+            .concat()
         {
             funnels.add(read(&path)?, path.display().to_string());
         }

@@ -54,7 +54,11 @@ impl Demo {
             ..ImportOptions::default()
         };
         let summary = import::run(&lake, &import, context.clock.as_ref(), &progress).await?;
-        context.say(&format!("{}\nlake: {}\n", import_command::sentence(&summary), lake.root()));
+        let imported = match summary.already_imported.is_empty() {
+            true => import_command::sentence(&summary),
+            false => "this world is in the lake already".to_owned(),
+        };
+        context.say(&format!("{imported}\nlake: {}\n", lake.root()));
         let mut request = ReportRequest::new(context.clock.now());
         request.segment_by = vec!["user_kind".to_owned(), "device".to_owned()];
         let funnel = &context.config().report.funnel;

@@ -12,12 +12,12 @@ use crate::output::count;
 pub fn text(comparison: &Comparison, zone: &str) -> String {
     let (before, after) = (&comparison.period1, &comparison.period2);
     let mut text = format!(
-        "\nAgainst {} to {}: {} sessions then, {} now; {} by mature rates\n",
+        "\nAgainst {} to {}: {} sessions then, {} now; {}\n",
         instant::local(before.from.0, zone),
         instant::local(before.to.0, zone),
         count(before.sessions),
         count(after.sessions),
-        direction(comparison.trend),
+        judgement(comparison),
     );
     let mut table = plain(["stage", "then", "now", "change", "mature", "", "mature step", ""]);
     let both = comparison.raw.stages.iter().zip(&comparison.mature.stages);
@@ -47,6 +47,14 @@ pub fn text(comparison: &Comparison, zone: &str) -> String {
         );
     }
     text
+}
+
+fn judgement(comparison: &Comparison) -> String {
+    let watched = comparison.mature.stages.first();
+    match watched.is_some_and(|stage| stage.before.count > 0 && stage.after.count > 0) {
+        true => format!("{} by mature rates", direction(comparison.trend)),
+        false => "not judged yet, too few were watched long enough".to_owned(),
+    }
 }
 
 fn change(change: Option<&Change>) -> (String, String) {
