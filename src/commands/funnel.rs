@@ -20,7 +20,7 @@ pub struct Funnel {
 enum Action {
     /// List the built-in funnels, the lake's and those of --funnels
     #[command(after_help = "Examples:
-  onramp funnel list --funnels examples/permit-intake")]
+  onramp funnel list --funnels examples/permit-intake/funnels")]
     List,
     /// Print one definition
     #[command(after_help = "Examples:
