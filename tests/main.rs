@@ -1,5 +1,7 @@
 //! End to end: the binary as its users run it, on real files, real Kafka, real Delta tables.
 
+#![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
+
 mod analysts;
 mod bad_input;
 mod golden;

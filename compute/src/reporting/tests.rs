@@ -64,7 +64,7 @@ async fn questions_without_an_answer_are_refused() {
     let beyond = refusal(|request| request.as_of = Some(Moment::Instant(50 * HOUR + 1))).await;
     assert!(beyond.contains("the newest event is of 1970-01-03T02:00:00Z"), "{beyond}");
     let reversed = refusal(|request| {
-        (request.from, request.to) = (Some(Moment::Instant(5)), Some(Moment::Instant(4)))
+        (request.from, request.to) = (Some(Moment::Instant(5)), Some(Moment::Instant(4)));
     })
     .await;
     assert!(reversed.contains("must be later"), "{reversed}");
