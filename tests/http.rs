@@ -103,18 +103,23 @@ fn events_are_in_the_lake_when_the_answer_comes() {
 }
 
 #[test]
-fn a_resend_after_a_restart_is_still_recognised() {
+fn a_resend_is_dropped_and_after_a_restart_counts_once() {
     let scene = Scene::new();
     let body = event("1", "s", "session.started", TIME, "{}");
     let server = Server::start(&scene, &[]);
     assert_eq!(server.post(ONE, &body).1["results"][0]["status"], "accepted");
-    drop(server);
-    let server = Server::start(&scene, &[]);
     assert_eq!(server.post(ONE, &body).1["results"][0]["status"], "duplicate");
+    drop(server);
+    // A collector that starts anew is another source partition with a window of its own.
+    let server = Server::start(&scene, &[]);
+    assert_eq!(server.post(ONE, &body).1["results"][0]["status"], "accepted");
+    let report = scene.run(["--format", "json", "report"]).succeeded().json();
+    assert_eq!((&report["total_sessions"], &report["stages"][0]["count"]), (&json!(1), &json!(1)));
+    assert_eq!(report["data_quality"]["duplicates"], json!(2), "{report}");
 }
 
 #[test]
-fn two_collectors_of_one_name_take_turns_without_loss() {
+fn two_collectors_on_one_lake_lose_nothing() {
     let scene = Scene::new();
     let servers = [Server::start(&scene, &[]), Server::start(&scene, &[])];
     std::thread::scope(|scope| {
@@ -122,13 +127,14 @@ fn two_collectors_of_one_name_take_turns_without_loss() {
             scope.spawn(move || {
                 for id in 0..20 {
                     let body = event(&format!("{number}-{id}"), "s", "input.submitted", TIME, "{}");
-                    let (status, answer) = server.post(ONE, &body);
-                    assert_eq!((status, &answer["results"][0]["status"]), (202, &json!("accepted")));
+                    let (status, answer) = server.post(BATCH, format!("[{body}, 7]"));
+                    let statuses = [&answer["results"][0]["status"], &answer["results"][1]["status"]];
+                    assert_eq!((status, statuses), (202, [&json!("accepted"), &json!("rejected")]));
                 }
             });
         }
     });
-    crate::import::assert_ledger(&scene, 40);
+    crate::import::assert_ledger(&scene, 80);
 }
 
 #[test]

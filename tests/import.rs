@@ -17,7 +17,7 @@ pub fn assert_ledger(scene: &Scene, lines: i64) {
            UNION ALL SELECT source_partition, sequence, sequence AS last FROM dead_letters
            UNION ALL SELECT source_partition, first_sequence, last_sequence FROM duplicates)
          SELECT sum(last - first + 1) AS lines, count(*) AS ranges,
-                count(DISTINCT (source_partition, first)) AS distinct_ranges FROM ledger",
+                count(DISTINCT concat(source_partition, ':', first)) AS distinct_ranges FROM ledger",
     );
     assert_eq!(rows[0]["lines"], json!(lines), "{rows:?}");
     assert_eq!(rows[0]["ranges"], rows[0]["distinct_ranges"], "{rows:?}");

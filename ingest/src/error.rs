@@ -134,9 +134,10 @@ pub enum IngestError {
         /// The topic.
         topic: String,
     },
-    /// Other collectors of the same name take every sequence that this one wants.
+    /// Somebody else wrote what only this process can write.
     #[error(
-        "{app_id} is written by another process too; give each collector its own ingest.instance"
+        "{app_id} was written by another process; only a copy of the running process can do that, \
+         end it"
     )]
     Contended {
         /// The collector's partition.

@@ -81,7 +81,7 @@ impl Up {
             // The collector outlives the server: requests under way wait for their commit.
             let served = CancellationToken::new();
             let (sink, committing) = GroupCommit::start(
-                lake.clone(),
+                &lake,
                 &config.ingest.instance,
                 pipeline_options(config),
                 context.clock.clone(),

@@ -23,9 +23,6 @@ const QUEUE: usize = 1_024;
 /// How long a commit waits for company.
 const LINGER: Duration = Duration::from_millis(5);
 
-/// How often a flush is tried again after another writer took the sequences.
-const ATTEMPTS: usize = 8;
-
 /// What became of one event of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Answer {
@@ -82,22 +79,24 @@ pub enum NotTaken {
 
 impl GroupCommit {
     /// Opens the lake and starts the committing task; it ends after `shutdown`, when everything
-    /// that waited is durable. `instance` names this collector in the lake: of two that run under
-    /// one name each takes the sequences that the other left.
+    /// that waited is durable. `instance` names this collector in the lake; every start is a source
+    /// partition of its own, because the sequences are ours to give and two processes that gave the
+    /// same ones to different events could not be told apart.
     ///
     /// # Errors
     /// A lake that cannot be opened.
     pub async fn start(
-        lake: Lake,
+        lake: &Lake,
         instance: &str,
         options: PipelineOptions,
         clock: Arc<dyn Clock>,
         health: Health,
         shutdown: CancellationToken,
     ) -> Result<(Self, tokio::task::JoinHandle<Result<(), IngestError>>), IngestError> {
-        let mut committer = Committer::open(&lake).await?;
+        let mut committer = Committer::open(lake).await?;
         committer.check_window(1, &options)?;
-        let partition = committer.start(&format!("http/{instance}"), 0).await?;
+        let app_id = format!("http/{instance}-{:016x}", rand::random::<u64>());
+        let partition = committer.start(&app_id, 0).await?;
         let (queue, waiting) = mpsc::channel(QUEUE);
         health.ready();
         let task = Task { committer, partition, options, clock };
@@ -167,52 +166,41 @@ impl Task {
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "commit failed");
-                    self.start_over().await?;
+                    self.committer.refresh().await?;
+                    self.committer.go_on(&mut self.partition);
                 }
             }
         }
     }
 
-    async fn start_over(&mut self) -> Result<(), IngestError> {
-        self.committer.refresh().await?;
-        let app_id = self.partition.app_id.clone();
-        self.partition = self.committer.start(&app_id, 0).await?;
-        Ok(())
-    }
-
-    /// Appends a group. The sequences are ours to give, so when another writer took them the group
-    /// is numbered anew.
     async fn commit(&mut self, group: &[Waiting]) -> Result<Vec<Vec<Answer>>, IngestError> {
-        for _ in 0..ATTEMPTS {
-            let now = self.clock.now();
-            let mut buffer = Buffer::new();
-            let mut answers = Vec::with_capacity(group.len());
-            for waiting in group {
-                let verdicts = waiting.events.iter().map(|event| {
-                    let headers: Vec<(&str, &[u8])> =
-                        event.headers.iter().map(|(n, v)| (n.as_str(), v.as_ref())).collect();
-                    let record = Record {
-                        sequence: self.partition.next,
-                        timestamp: now,
-                        payload: Some(&event.bytes),
-                        headers: &headers,
-                        unreadable: None,
-                    };
-                    buffer.push(&self.options, &mut self.partition, &record).into()
-                });
-                answers.push(verdicts.collect());
-            }
-            if buffer.is_empty() {
-                return Ok(answers);
-            }
-            let flush = buffer.take([&self.partition])?;
-            if self.committer.commit(&flush).await? != Flushed::Lost {
-                self.partition.base = Some(self.partition.next);
-                observability::count(&flush.counts, "http");
-                return Ok(answers);
-            }
-            self.start_over().await?;
+        let now = self.clock.now();
+        let mut buffer = Buffer::new();
+        let mut answers = Vec::with_capacity(group.len());
+        for waiting in group {
+            let verdicts = waiting.events.iter().map(|event| {
+                let headers: Vec<(&str, &[u8])> =
+                    event.headers.iter().map(|(n, v)| (n.as_str(), v.as_ref())).collect();
+                let record = Record {
+                    sequence: self.partition.next,
+                    timestamp: now,
+                    payload: Some(&event.bytes),
+                    headers: &headers,
+                    unreadable: None,
+                };
+                buffer.push(&self.options, &mut self.partition, &record).into()
+            });
+            answers.push(verdicts.collect());
         }
-        Err(IngestError::Contended { app_id: self.partition.app_id.to_string() })
+        if buffer.is_empty() {
+            return Ok(answers);
+        }
+        let flush = buffer.take([&self.partition])?;
+        if self.committer.commit(&flush).await? == Flushed::Lost {
+            return Err(IngestError::Contended { app_id: self.partition.app_id.to_string() });
+        }
+        self.partition.base = Some(self.partition.next);
+        observability::count(&flush.counts, "http");
+        Ok(answers)
     }
 }

@@ -64,6 +64,12 @@ impl Committer {
         self.duplicates.txn(app_id)
     }
 
+    /// One past the last sequence of a source partition that any of the tables knows.
+    pub(super) fn furthest(&self, app_id: &str) -> i64 {
+        let tables = [&self.events, &self.dead_letters, &self.duplicates];
+        tables.iter().filter_map(|table| table.txn(app_id)).max().unwrap_or_default()
+    }
+
     /// Over how many sequences resends are recognised: a property of the lake, fixed when it was
     /// created.
     pub(super) fn window_width(&self) -> u32 {

@@ -71,6 +71,16 @@ impl Committer {
         Ok(partition)
     }
 
+    /// Takes a partition whose sequences are ours to give past everything that any table knows of
+    /// it, after a flush of which it is not known how far it got. Its sender was told so and will
+    /// send again, under other sequences, and what was seen must not pass for accepted.
+    pub fn go_on(&self, partition: &mut Partition) {
+        partition.base = self.next(&partition.app_id);
+        partition.next = self.furthest(&partition.app_id).max(partition.next);
+        partition.duplicates_held = None;
+        partition.window = Window::new(self.window_width());
+    }
+
     async fn rebuild_window(&mut self, partition: &mut Partition) -> Result<(), IngestError> {
         let app_id = partition.app_id.clone();
         let oldest = partition.next - i64::from(self.window_width());
