@@ -297,7 +297,7 @@ fn decompose(
     let first: Proportion = proportions.iter().map(|group| group.0).sum();
     let second: Proportion = proportions.iter().map(|group| group.1).sum();
     let group = |((_, value), part): ((bool, Option<&Arc<str>>), &Part)| DecompositionGroup {
-        value: value.map(|value| value.to_string()),
+        value: value.map(ToString::to_string),
         mix: part.mix,
         rate: part.rate,
     };

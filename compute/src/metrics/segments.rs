@@ -152,7 +152,7 @@ fn listed(values: &[Value], shape: &Shape) -> Vec<Segment> {
         SegmentFigures { stages: stage_rates(shape, counts), against_rest: own.minus(rest).into() }
     };
     let segment = |value: &Value| Segment {
-        value: value.value.map(|value| value.to_string()),
+        value: value.value.map(ToString::to_string),
         sessions: value.raw.sessions,
         raw: figures(&value.raw, raw),
         mature: figures(&value.mature, mature),
