@@ -58,6 +58,17 @@ pub enum LakeError {
         #[source]
         source: object_store::Error,
     },
+    /// There is no such bucket.
+    #[error("cannot {action} {location}: the bucket does not exist; create it first")]
+    NoBucket {
+        /// What was attempted.
+        action: &'static str,
+        /// The object that it was attempted on.
+        location: String,
+        /// The store's own words.
+        #[source]
+        source: object_store::Error,
+    },
     /// Nobody answers at the endpoint.
     #[error(
         "cannot {action} {location}: the store does not answer; check AWS_ENDPOINT_URL and the network, then try again"
@@ -239,6 +250,7 @@ impl LakeError {
             Cause::Permission => Self::Unwritable { action, location, source },
             Cause::Full => Self::DiskFull { action, location, source },
             Cause::Credentials => Self::Credentials { action, location, source },
+            Cause::Bucket => Self::NoBucket { action, location, source },
             Cause::Network => Self::Unreachable { action, location, source },
             Cause::Other => Self::Store { action, location, source },
         }
@@ -260,6 +272,7 @@ enum Cause {
     Permission,
     Full,
     Credentials,
+    Bucket,
     Network,
     Other,
 }
@@ -286,10 +299,13 @@ fn cause(error: &object_store::Error) -> Cause {
         {
             return Cause::Network;
         }
-        // The S3 client keeps the status of a refused listing to itself and its text.
+        // The S3 client tells why it was refused in its text alone.
         let text = current.to_string();
         if text.contains(": 403 Forbidden") || text.contains(": 401 Unauthorized") {
             return Cause::Credentials;
+        }
+        if text.contains("<Code>NoSuchBucket</Code>") {
+            return Cause::Bucket;
         }
         next = current.source();
     }

@@ -129,7 +129,7 @@ impl Table {
         version: Option<i64>,
         replay: Replay,
     ) -> Result<Option<Replayed>, LakeError> {
-        let Some(listing) = self.list_log().await? else { return Ok(None) };
+        let Some(listing) = self.list_log(version).await? else { return Ok(None) };
         let segment = listing.segment(version).map_err(|reason| match version {
             Some(version) => LakeError::VersionGone { table: self.def.name, version },
             None => self.corrupt(&Path::from("_delta_log"), reason),
@@ -164,16 +164,35 @@ impl Table {
 
     /// The newest version, `None` when there is no table.
     pub(crate) async fn latest_version(&self) -> Result<Option<i64>, LakeError> {
-        let Some(listing) = self.list_log().await? else { return Ok(None) };
+        let Some(listing) = self.list_log(None).await? else { return Ok(None) };
         Ok(listing.segment(None).ok().map(|segment| segment.version))
     }
 
-    /// Lists the log from the last checkpoint on, as far as `_last_checkpoint` tells where that is.
-    async fn list_log(&self) -> Result<Option<Listing>, LakeError> {
+    /// The files of the log, `None` when there are none. For the newest version those before the last checkpoint may be
+    /// left out.
+    async fn list_log(&self, version: Option<i64>) -> Result<Option<Listing>, LakeError> {
+        if version.is_none()
+            && let Some(hint) = self.last_checkpoint().await?
+        {
+            let listing = self.list_log_from(Some(hint)).await?;
+            if !listing.checkpoints.is_empty() {
+                return Ok(Some(listing));
+            }
+        }
+        let listing = self.list_log_from(None).await?;
+        Ok((!listing.commits.is_empty() || !listing.checkpoints.is_empty()).then_some(listing))
+    }
+
+    async fn list_log_from(&self, first: Option<i64>) -> Result<Listing, LakeError> {
         let folder = Path::from("_delta_log");
-        let entries: Vec<_> = self
-            .store
-            .list(Some(&folder))
+        let entries = match first {
+            // Every name of that version is longer than this, and so behind it.
+            Some(first) => self
+                .store
+                .list_with_offset(Some(&folder), &folder.clone().join(format!("{first:020}"))),
+            None => self.store.list(Some(&folder)),
+        };
+        let entries: Vec<_> = entries
             .try_collect()
             .await
             .map_err(|source| LakeError::store("list", self.location(&folder), source))?;
@@ -181,7 +200,20 @@ impl Table {
         for entry in entries {
             listing.add(entry.location);
         }
-        Ok((!listing.commits.is_empty() || !listing.checkpoints.is_empty()).then_some(listing))
+        Ok(listing)
+    }
+
+    /// The version of the last checkpoint as its writer noted it. Only a hint: it may be missing, old or garbled.
+    async fn last_checkpoint(&self) -> Result<Option<i64>, LakeError> {
+        let path = Path::from("_delta_log/_last_checkpoint");
+        match self.get(&path).await {
+            Ok(bytes) => {
+                let hint: Option<serde_json::Value> = serde_json::from_slice(&bytes).ok();
+                Ok(hint.and_then(|hint| hint["version"].as_i64()))
+            }
+            Err(LakeError::Store { source: object_store::Error::NotFound { .. }, .. }) => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     async fn get(&self, path: &Path) -> Result<Bytes, LakeError> {

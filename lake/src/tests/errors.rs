@@ -77,3 +77,11 @@ async fn wrong_credentials_are_told() {
     let error = lake.create(&NUMBERS).await.unwrap_err();
     assert!(matches!(error, LakeError::Credentials { .. }), "{error:?}");
 }
+
+#[tokio::test]
+async fn a_bucket_that_does_not_exist_is_told() {
+    let Ok(endpoint) = std::env::var("ONRAMP_TEST_S3") else { return };
+    let lake = Lake::open_s3("s3://nowhere/x", s3_variables(&endpoint), &settings()).unwrap();
+    let error = lake.create(&NUMBERS).await.unwrap_err();
+    assert!(matches!(error, LakeError::NoBucket { .. }), "{error:?}");
+}

@@ -52,7 +52,9 @@ async fn invariant_02_rows_without_a_txn_land_once_as_well() {
         let mut appender = opened(&lake).await;
         let files = pending(appender.table(), "a", 0, 4).await;
         faults.next([Fault::FailBefore, Fault::FailAfter]);
-        appender.commit(files, vec![]).await.unwrap();
+        let outcome = appender.commit(files, vec![]).await.unwrap();
+        assert_eq!(outcome, Outcome::Committed { version: 1 });
+        assert_eq!(appender.table().latest_version().await.unwrap(), Some(1));
         assert_eq!(contents(appender.table()).await["a"], sequences(0..4));
     }
 }

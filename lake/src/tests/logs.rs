@@ -137,6 +137,28 @@ async fn a_snapshot_can_be_taken_at_a_version_and_brought_forward() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_note_of_the_last_checkpoint_is_only_a_hint() {
+    use object_store::ObjectStoreExt;
+    for place in Place::all() {
+        let mut appender = appender(&place.lake()).await;
+        for n in 0..3 {
+            append(&mut appender, "a", n, n + 1).await;
+        }
+        let table = appender.table().clone();
+        table.checkpoint().await.unwrap();
+        append(&mut appender, "a", 3, 4).await;
+        let expected = table.snapshot().await.unwrap();
+        let note = Path::from("_delta_log/_last_checkpoint");
+        for garbled in ["", "{\"version\":1}", "{\"version\":4}", "{\"version\":900}"] {
+            table.store().put(&note, garbled.into()).await.unwrap();
+            assert_eq!(table.snapshot().await.unwrap(), expected, "{garbled}");
+        }
+        table.store().delete(&note).await.unwrap();
+        assert_eq!(table.snapshot().await.unwrap(), expected);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_log_that_is_damaged_is_told() {
     use object_store::ObjectStoreExt;
     let place = &Place::all()[0];
