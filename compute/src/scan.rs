@@ -45,6 +45,7 @@ pub struct LakeTable {
     schema: SchemaRef,
     /// Columns in the files, then those of the partition: DataFusion's order.
     layout: TableSchema,
+    row_filter: bool,
 }
 
 impl LakeTable {
@@ -61,7 +62,7 @@ impl LakeTable {
     pub fn of_files(lake: &Lake, definition: &'static Definition, files: Vec<DataFile>) -> Self {
         let schema = definition.arrow_schema();
         let layout = layout(&schema, definition.partition_by, false);
-        Self { definition, store: store_url(lake), files, schema, layout }
+        Self { definition, store: store_url(lake), files, schema, layout, row_filter: false }
     }
 
     /// Adds the column [`FILE_COLUMN`] (Int32): the index of the row's file in the list of files.
@@ -71,6 +72,14 @@ impl LakeTable {
         fields.push(Arc::new(Field::new(FILE_COLUMN, DataType::Int32, false)));
         self.layout = layout(&self.definition.arrow_schema(), self.definition.partition_by, true);
         self.schema = Arc::new(Schema::new(fields));
+        self
+    }
+
+    /// Decodes of a row only what the filter needs, until it is known to be wanted: for filters
+    /// that few rows pass.
+    #[must_use]
+    pub fn with_row_filter(mut self) -> Self {
+        self.row_filter = true;
         self
     }
 
@@ -173,7 +182,9 @@ impl TableProvider for LakeTable {
             grouped[position % groups].push(self.partitioned(index)?);
         }
         let source = ParquetSource::new(self.layout.clone())
-            .with_table_parquet_options(state.table_options().parquet.clone());
+            .with_table_parquet_options(state.table_options().parquet.clone())
+            .with_pushdown_filters(self.row_filter)
+            .with_reorder_filters(self.row_filter);
         let config = FileScanConfigBuilder::new(self.store.clone(), Arc::new(source))
             .with_file_groups(grouped.into_iter().map(FileGroup::new).collect())
             .with_statistics(self.statistics(&files))

@@ -46,7 +46,7 @@ impl Job<'_> {
         upto: i64,
     ) -> Result<Option<Work>, ComputeError> {
         let own = self.own_files();
-        let mut gather = self.gather(files, None, false).await?;
+        let mut gather = self.gather(files, None).await?;
         let mut news: Vec<SessionEvents> = Vec::new();
         while let Some(mut sessions) = gather.next().await? {
             news.append(&mut sessions);
@@ -81,7 +81,9 @@ impl Job<'_> {
         keys: &Keys,
     ) -> Result<HashMap<Name, (usize, Row)>, ComputeError> {
         let failed = |source| ComputeError::query("read sessions", source);
-        let table = LakeTable::of_files(self.lake, &SESSIONS, own.to_vec()).with_file_column();
+        let table = LakeTable::of_files(self.lake, &SESSIONS, own.to_vec())
+            .with_file_column()
+            .with_row_filter();
         let frame = self.context.read_table(Arc::new(table)).map_err(failed)?;
         let frame = frame.filter(keys::filter(keys)).map_err(failed)?;
         let mut stream = frame.execute_stream().await.map_err(failed)?;
@@ -106,15 +108,18 @@ impl Job<'_> {
         let cap = self.settings.digests;
         for session in news {
             let name = (Arc::clone(&session.client_id), Arc::clone(&session.session_id));
-            let key = session.session_key;
+            let (key, news) = (session.session_key, session.span());
             let old = held.get(&name);
+            let span = old.map_or(news, |(_, old)| {
+                (news.0.min(old.first_event_at), news.1.max(old.last_seen_at))
+            });
             let merged = match old {
                 Some((_, old)) => old.merge(self.definition, session.events, cap),
                 None => Row::new(self.definition, session, cap),
             };
             match merged {
                 Ok(row) => changes.push(Change { row, file: old.map(|(file, _)| *file) }),
-                Err(NeedsEvents) => unclear.add(key, &name.0, &name.1),
+                Err(NeedsEvents) => unclear.add(key, &name.0, &name.1, span),
             }
         }
         (changes, unclear)
@@ -127,11 +132,10 @@ impl Job<'_> {
         held: &HashMap<Name, (usize, Row)>,
         changes: &mut Vec<Change>,
     ) -> Result<u64, ComputeError> {
-        if unclear.keys.is_empty() {
+        if unclear.is_empty() {
             return Ok(0);
         }
-        let keys = Arc::new(unclear.keys.clone());
-        let mut gather = self.gather(self.events.files.clone(), Some(&keys), true).await?;
+        let mut gather = self.gather(self.events.files.clone(), Some(unclear)).await?;
         while let Some(rows) =
             exact_rows(&mut gather, unclear, self.definition, self.settings.digests).await?
         {

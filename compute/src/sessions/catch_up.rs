@@ -11,7 +11,7 @@ use onramp_schemas::funnel::Funnel;
 use onramp_schemas::tables::{EVENTS, SESSIONS};
 
 use super::definition::Definition;
-use super::derive::AllRows;
+use super::derive::{AllRows, Unclear};
 use super::gather::Gather;
 use super::writer::Writer;
 use super::{CaughtUp, OnProgress, Progress, Settings};
@@ -244,18 +244,17 @@ impl Job<'_> {
 
     /// Reads all rows anew from the events.
     pub async fn all_rows(&self) -> Result<AllRows, ComputeError> {
-        let gather = self.gather(self.events.files.clone(), None, false).await?;
+        let gather = self.gather(self.events.files.clone(), None).await?;
         Ok(AllRows::new(gather))
     }
 
     pub async fn gather(
         &self,
         files: Vec<DataFile>,
-        keys: Option<&super::keys::Keys>,
-        exact: bool,
+        only: Option<&Unclear>,
     ) -> Result<Gather, ComputeError> {
         let events = LakeTable::of_files(self.lake, &EVENTS, files);
-        Gather::start(self.context, events, self.definition, keys, exact).await
+        Gather::start(self.context, events, self.definition, only).await
     }
 
     /// Tells how many events of this step were read.

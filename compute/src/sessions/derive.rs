@@ -3,23 +3,54 @@
 use std::collections::HashSet;
 use std::sync::Arc;
 
+use datafusion::logical_expr::{Expr, col};
+
 use super::catch_up::Job;
 use super::definition::Definition;
 use super::gather::{Gather, SessionEvents};
+use super::keys;
+use super::load::instant;
 use super::row::{NeedsEvents, Row};
 use crate::error::ComputeError;
 
 /// Sessions whose rows cannot be made from what was read of their events.
 #[derive(Default)]
 pub(crate) struct Unclear {
-    pub keys: HashSet<i64>,
-    pub names: HashSet<(Arc<str>, Arc<str>)>,
+    keys: HashSet<i64>,
+    names: HashSet<(Arc<str>, Arc<str>)>,
+    /// First and last instant of their events.
+    span: Option<(i64, i64)>,
 }
 
 impl Unclear {
-    pub fn add(&mut self, key: i64, client: &Arc<str>, session: &Arc<str>) {
+    /// Adds a session whose events lie between two instants, both inclusive.
+    pub fn add(&mut self, key: i64, client: &Arc<str>, session: &Arc<str>, span: (i64, i64)) {
         self.keys.insert(key);
         self.names.insert((Arc::clone(client), Arc::clone(session)));
+        self.widen(span);
+    }
+
+    /// Adds the sessions of another set.
+    pub fn extend(&mut self, other: Self) {
+        self.keys.extend(other.keys);
+        self.names.extend(other.names);
+        other.span.into_iter().for_each(|span| self.widen(span));
+    }
+
+    fn widen(&mut self, (first, last): (i64, i64)) {
+        let (least, greatest) = self.span.unwrap_or((first, last));
+        self.span = Some((least.min(first), greatest.max(last)));
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.keys.is_empty()
+    }
+
+    /// True for the events of these sessions, and hardly any other.
+    pub fn filter(&self) -> Expr {
+        let (first, last) = self.span.unwrap_or_default();
+        keys::filter(&Arc::new(self.keys.clone()))
+            .and(col("occurred_at").between(instant(first), instant(last)))
     }
 
     pub fn wants(&self, session: &SessionEvents) -> bool {
@@ -49,11 +80,11 @@ impl AllRows {
                 return Ok(Some(self.clear(job.definition, sessions, cap)));
             }
             self.read_before = self.gather.events_read;
-            let keys = Arc::new(std::mem::take(&mut self.unclear.keys));
-            if keys.is_empty() {
+            if self.unclear.is_empty() {
                 return Ok(None);
             }
-            self.exact = Some(job.gather(job.events.files.clone(), Some(&keys), true).await?);
+            let again = job.gather(job.events.files.clone(), Some(&self.unclear)).await?;
+            self.exact = Some(again);
         }
         match &mut self.exact {
             Some(exact) => exact_rows(exact, &self.unclear, job.definition, cap).await,
@@ -69,11 +100,11 @@ impl AllRows {
     ) -> Vec<Row> {
         let mut rows = Vec::with_capacity(sessions.len());
         for session in sessions {
-            let key = session.session_key;
+            let (key, span) = (session.session_key, session.span());
             let name = (Arc::clone(&session.client_id), Arc::clone(&session.session_id));
             match Row::new(definition, session, cap) {
                 Ok(row) => rows.push(row),
-                Err(NeedsEvents) => self.unclear.add(key, &name.0, &name.1),
+                Err(NeedsEvents) => self.unclear.add(key, &name.0, &name.1, span),
             }
         }
         rows

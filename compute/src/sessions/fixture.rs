@@ -46,7 +46,7 @@ pub(crate) struct TestLake {
     pub lake: Lake,
     pub engine: Engine,
     sequence: i64,
-    _folder: tempfile::TempDir,
+    _folder: Option<tempfile::TempDir>,
 }
 
 impl TestLake {
@@ -57,6 +57,28 @@ impl TestLake {
     pub fn with_memory(memory_limit_bytes: usize) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let lake = Lake::open(folder.path().to_str().unwrap(), &StoreSettings::default()).unwrap();
+        Self::of(lake, memory_limit_bytes, Some(folder))
+    }
+
+    /// A lake in a bucket of the S3 service that tests are given, if there is one.
+    pub fn in_bucket() -> Option<Self> {
+        let endpoint = std::env::var("ONRAMP_TEST_S3").ok()?;
+        let folder = tempfile::tempdir().unwrap();
+        let name = folder.path().file_name().unwrap().to_str().unwrap();
+        let variables = [
+            ("AWS_ENDPOINT_URL", endpoint.as_str()),
+            ("AWS_ACCESS_KEY_ID", "onramp"),
+            ("AWS_SECRET_ACCESS_KEY", "onramp-secret"),
+            ("AWS_REGION", "us-east-1"),
+            ("AWS_ALLOW_HTTP", "true"),
+        ];
+        let variables = variables.map(|(name, value)| (name.to_owned(), value.to_owned()));
+        let url = format!("s3://lake/sessions/{}/{name}", std::process::id());
+        let lake = Lake::open_s3(&url, variables, &StoreSettings::default()).unwrap();
+        Some(Self::of(lake, 64 << 20, None))
+    }
+
+    fn of(lake: Lake, memory_limit_bytes: usize, folder: Option<tempfile::TempDir>) -> Self {
         let engine =
             Engine::new(&Options { memory_limit_bytes, target_partitions: 2, spill_dir: None })
                 .unwrap();

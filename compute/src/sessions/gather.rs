@@ -15,7 +15,7 @@ use futures::TryStreamExt;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::definition::Definition;
-use super::keys::{self, Keys};
+use super::derive::Unclear;
 use crate::error::ComputeError;
 use crate::scan::LakeTable;
 
@@ -45,6 +45,14 @@ pub(crate) struct SessionEvents {
     pub events: Vec<RawEvent>,
 }
 
+impl SessionEvents {
+    /// First and last instant of the events.
+    pub fn span(&self) -> (i64, i64) {
+        let instants = || self.events.iter().map(|event| event.occurred_at);
+        (instants().min().unwrap_or(i64::MAX), instants().max().unwrap_or(i64::MIN))
+    }
+}
+
 /// Reads `events` session by session.
 pub(crate) struct Gather {
     stream: SendableRecordBatchStream,
@@ -56,21 +64,20 @@ pub(crate) struct Gather {
 }
 
 impl Gather {
-    /// Starts reading. `keys`: only the sessions with these keys; `exact`: with what tells copies of
-    /// one event apart.
+    /// Starts reading. `only`: these sessions alone, with what tells copies of one event apart.
     pub async fn start(
         context: &SessionContext,
         events: LakeTable,
         definition: &Definition,
-        keys: Option<&Keys>,
-        exact: bool,
+        only: Option<&Unclear>,
     ) -> Result<Self, ComputeError> {
         let failed = |source| ComputeError::query("read events", source);
+        let events = if only.is_some() { events.with_row_filter() } else { events };
         let mut frame = context.read_table(Arc::new(events)).map_err(failed)?;
-        if let Some(keys) = keys {
-            frame = frame.filter(keys::filter(keys)).map_err(failed)?;
+        if let Some(only) = only {
+            frame = frame.filter(only.filter()).map_err(failed)?;
         }
-        let stream = sorted(frame, definition.projection(exact)).map_err(failed)?;
+        let stream = sorted(frame, definition.projection(only.is_some())).map_err(failed)?;
         let stream = stream.execute_stream().await.map_err(failed)?;
         Ok(Self { stream, open: Vec::new(), source: Arc::from(""), events_read: 0 })
     }

@@ -81,7 +81,9 @@ pub async fn load(
     sessions.sort_unstable_by(|left, right| {
         (&left.client_id, &left.session_id).cmp(&(&right.client_id, &right.session_id))
     });
-    let positions = events.txns.iter().filter(|(app_id, _)| *app_id != REWRITE_APP_ID);
+    // A txn with a # tells something else of a source than its position.
+    let is_position = |app_id: &str| app_id != REWRITE_APP_ID && !app_id.contains('#');
+    let positions = events.txns.iter().filter(|(app_id, _)| is_position(app_id));
     Ok(Dataset {
         attribute_names: loader.names.to_vec(),
         sessions,
@@ -105,8 +107,16 @@ impl Loader<'_> {
         let table = LakeTable::of_files(self.lake, &SESSIONS, files.to_vec());
         let mut frame = self.context.read_table(Arc::new(table)).map_err(failed)?;
         frame = frame.filter(self.filter()).map_err(failed)?;
-        let wanted =
-            ["client_id", "session_id", "session_key", "attributes", "digests", "truncated"];
+        let wanted = [
+            "client_id",
+            "session_id",
+            "session_key",
+            "first_event_at",
+            "last_seen_at",
+            "attributes",
+            "digests",
+            "truncated",
+        ];
         frame = frame.select(wanted.map(col)).map_err(failed)?;
         let task = Arc::new(frame.task_ctx());
         let plan = frame.create_physical_plan().await.map_err(failed)?;
@@ -141,8 +151,7 @@ impl Loader<'_> {
                 )
             })??;
             sessions.extend(some);
-            unclear.keys.extend(more.keys);
-            unclear.names.extend(more.names);
+            unclear.extend(more);
         }
         Ok((sessions, unclear))
     }
@@ -174,13 +183,12 @@ impl Loader<'_> {
         unclear: &Unclear,
     ) -> Result<Vec<Session>, ComputeError> {
         let mut sessions = Vec::new();
-        if unclear.keys.is_empty() {
+        if unclear.is_empty() {
             return Ok(sessions);
         }
         let events = LakeTable::of_files(self.lake, &EVENTS, events.to_vec());
-        let keys = Arc::new(unclear.keys.clone());
         let mut gather =
-            Gather::start(self.context, events, self.definition, Some(&keys), true).await?;
+            Gather::start(self.context, events, self.definition, Some(unclear)).await?;
         let mut pool = Pool::default();
         while let Some(some) = gather.next().await? {
             for session in some.into_iter().filter(|session| unclear.wants(session)) {
@@ -272,10 +280,12 @@ fn fold_batch(
         (columns.text("client_id")?, columns.text("session_id")?, columns.integer("session_key")?);
     let (lent, digests, truncated) =
         (columns.attributes()?, columns.digests()?, columns.flag("truncated")?);
+    let (first, last) = (columns.instant("first_event_at")?, columns.instant("last_seen_at")?);
     for row in 0..batch.num_rows() {
         let (client, id) = (pool.get(clients.value(row)), Arc::<str>::from(ids.value(row)));
         let Some(digests) = digests.get(row).filter(|_| !truncated.value(row)) else {
-            unclear.add(keys.value(row), &client, &id);
+            let span = (first.value(row), last.value(row));
+            unclear.add(keys.value(row), &client, &id, span);
             continue;
         };
         let Some(folded) = fold(&digests, &definition.rules, as_of) else { continue };

@@ -7,14 +7,15 @@ use arrow::util::pretty::pretty_format_batches;
 use onramp_lake::{RewriteKind, Rewriter};
 use onramp_schemas::funnel::{Funnel, parse};
 use onramp_schemas::tables::{EVENTS, SESSIONS};
-use proptest::prelude::*;
-use proptest::test_runner::{Config, TestRunner};
 
 use super::fixture::{Event, TestLake, event};
 use super::*;
 use crate::error::ComputeError;
 use crate::fold::{Fate, Session};
 use crate::scan::LakeTable;
+
+mod asking;
+mod rebuilding;
 
 const FUNNEL: &str = r#"
 name = "trial"
@@ -265,97 +266,6 @@ async fn a_session_with_too_many_digests_is_read_from_its_events() {
     check_rebuild(&test, &funnel()).await;
 }
 
-#[tokio::test]
-async fn periods_clients_and_the_past_choose_sessions() {
-    let mut test = TestLake::new();
-    let other = Event { client: "zeta".into(), ..event("s", "t.one", 15, "") };
-    test.append(&[
-        event("s", "t.one", 10, ""),
-        other,
-        event("o", "t.two", 12, ""),
-        event("late", "t.two", 20, ""),
-        event("late", "t.one", 30, ""),
-    ])
-    .await;
-    let within =
-        |periods: &[(i64, i64)], at: i64| LoadRequest { periods: periods.to_vec(), ..as_of(at) };
-    let chosen = async |request: LoadRequest| {
-        let dataset = loaded(&test, &funnel(), request).await.unwrap();
-        dataset
-            .sessions
-            .iter()
-            .map(|session| format!("{}/{}", session.client_id, session.session_id))
-            .collect::<Vec<_>>()
-    };
-    assert_eq!(chosen(as_of(100)).await, ["acme/late", "acme/o", "acme/s", "zeta/s"]);
-    assert_eq!(chosen(as_of(11)).await, ["acme/s"]);
-    assert_eq!(chosen(within(&[(10, 13)], 100)).await, ["acme/o", "acme/s"]);
-    assert_eq!(chosen(within(&[(20, 21)], 100)).await, [] as [&str; 0]);
-    assert_eq!(chosen(within(&[(20, 21)], 29)).await, ["acme/late"], "it had not started yet");
-    assert_eq!(chosen(within(&[(30, 31), (15, 16)], 100)).await, ["acme/late", "zeta/s"]);
-    assert_eq!(
-        chosen(LoadRequest { client_id: Some("zeta".into()), ..as_of(100) }).await,
-        ["zeta/s"]
-    );
-}
-
-#[tokio::test]
-async fn an_attribute_that_nobody_has_is_refused() {
-    let mut test = TestLake::new();
-    test.append(&[event("s", "t.one", 10, r#"{"plan":"pro"}"#)]).await;
-    let asked = |name: &str| LoadRequest { attributes: vec![name.into()], ..as_of(100) };
-    for fine in ["plan", "language", "client_id"] {
-        loaded(&test, &funnel(), asked(fine)).await.unwrap();
-    }
-    let error = loaded(&test, &funnel(), asked("plaN")).await.unwrap_err().to_string();
-    assert_eq!(error, r#"no session has an attribute "plaN"; known are client_id, plan, v"#);
-}
-
-#[tokio::test]
-async fn the_watermark_is_the_newest_event() {
-    let mut test = TestLake::new();
-    test.append(&[event("a", "t.one", 10, ""), event("b", "t.one", 86_400_000_123, "")]).await;
-    test.append(&[event("c", "t.one", 86_400_000_122, "")]).await;
-    let snapshot = test.lake.open_table(&EVENTS).await.unwrap().unwrap().snapshot().await.unwrap();
-    assert_eq!(watermark(&test.lake, &test.engine, &snapshot).await.unwrap(), Some(86_400_000_123));
-    let empty = Snapshot { files: vec![], ..snapshot };
-    assert_eq!(watermark(&test.lake, &test.engine, &empty).await.unwrap(), None);
-}
-
-#[tokio::test]
-async fn little_memory_spills_and_gives_the_same_rows() {
-    let data = format!(r#"{{"v":"{}"}}"#, "long ".repeat(100));
-    let one =
-        |index: usize| event(&format!("{:04}", index * 7 % 1_500), "t.one", index as i64, &data);
-    let events: Vec<Event> = (0..12_000).map(one).collect();
-    let mut texts = Vec::new();
-    // The payloads alone take 6 MB.
-    for memory in [4 << 20, 256 << 20] {
-        let mut test = TestLake::with_memory(memory);
-        for piece in events.chunks(4_000) {
-            test.append(piece).await;
-        }
-        let settings = Settings { buffered_rows: 1_000, file_rows: 500, ..small() };
-        catch_up(&test.lake, &funnel(), &test.engine, &settings, &silent).await.unwrap();
-        test.engine = TestLake::new().engine;
-        texts.push(rows(&test, "trial").await);
-    }
-    assert!(texts[0] == texts[1]);
-}
-
-#[tokio::test]
-async fn two_folds_at_once_leave_one_result() {
-    let mut test = TestLake::new();
-    for at in 0..5 {
-        test.append(&[event("a", "t.one", at, ""), event(&format!("b{at}"), "t.one", at, "")])
-            .await;
-    }
-    let funnel = funnel();
-    let (one, other) = tokio::join!(caught_up(&test, &funnel), caught_up(&test, &funnel));
-    assert_eq!(one.events_version(), other.events_version());
-    check_rebuild(&test, &funnel).await;
-}
-
 /// The table's rows are those that the events give anew.
 async fn check_rebuild(test: &TestLake, funnel: &Funnel) {
     let before = rows(test, &funnel.name).await;
@@ -369,88 +279,4 @@ async fn check_rebuild(test: &TestLake, funnel: &Funnel) {
     let wet = rebuild(&test.lake, funnel, &test.engine, &small(), false, &silent).await.unwrap();
     assert!(wet.written);
     assert_eq!(rows(test, &funnel.name).await, before);
-}
-
-#[tokio::test]
-async fn a_rebuild_tells_what_is_wrong_and_mends_it() {
-    let mut test = TestLake::new();
-    test.append(&[
-        event("a", "t.one", 10, ""),
-        event("b", "t.one", 11, ""),
-        event("c", "t.one", 12, ""),
-    ])
-    .await;
-    caught_up(&test, &funnel()).await;
-    let right = rows(&test, "trial").await;
-    let table = test.lake.open_table(&SESSIONS).await.unwrap().unwrap();
-    let snapshot = table.snapshot().await.unwrap();
-    let context = test.engine.session(&test.lake);
-    let frame = context
-        .read_table(Arc::new(LakeTable::new(&test.lake, &SESSIONS, Some(&snapshot))))
-        .unwrap();
-    let batch = frame.collect().await.unwrap().remove(0);
-    let rewriter = Rewriter::open(table.clone());
-    // One row twice, one left out.
-    let mut files = rewriter.write(batch.slice(0, 2)).await.unwrap();
-    files.extend(rewriter.write(batch.slice(0, 1)).await.unwrap());
-    rewriter
-        .rewrite(&snapshot, snapshot.files.clone(), files, vec![], RewriteKind::Change)
-        .await
-        .unwrap();
-    let found =
-        rebuild(&test.lake, &funnel(), &test.engine, &small(), false, &silent).await.unwrap();
-    assert_eq!((found.sessions, found.different, found.missing, found.surplus), (3, 1, 1, 0));
-    assert_eq!(rows(&test, "trial").await, right);
-}
-
-/// An event of a small world: few sessions, few instants, repeated ids and differing copies.
-fn any_event() -> impl Strategy<Value = Event> {
-    let kind =
-        prop::sample::select(vec!["t.one", "t.two", "t.three", "t.both", "t.gone", "t.noise"]);
-    let data = prop::sample::select(vec![
-        "",
-        r#"{"v":"x","meaningful":false}"#,
-        r#"{"v":"y","code":"E1"}"#,
-        r#"{"why":"bored","code":"E2"}"#,
-    ]);
-    let id = prop_oneof![3 => 0..10_000_u32, 1 => 0..6_u32];
-    (0..4_u8, kind, 0..12_i64, data, id, 0..2_u8).prop_map(
-        |(session, kind, hour, data, id, source)| Event {
-            source: format!("app{source}"),
-            id: id.to_string(),
-            // The days differ so that rows move between partitions; some instants coincide.
-            ..event(&format!("s{session}"), kind, hour * 7_200_000_000, data)
-        },
-    )
-}
-
-#[test]
-fn catching_up_in_any_pieces_equals_a_rebuild() {
-    let runtime = tokio::runtime::Runtime::new().unwrap();
-    let pieces = prop::collection::vec(prop::collection::vec(any_event(), 1..9), 1..6);
-    let mut runner =
-        TestRunner::new(Config { cases: 24, failure_persistence: None, ..Config::default() });
-    runner
-        .run(&(pieces, 0..13_i64), |(pieces, hour)| {
-            runtime.block_on(async {
-                let (mut stepwise, mut at_once) = (TestLake::new(), TestLake::new());
-                for piece in &pieces {
-                    stepwise.append(piece).await;
-                    caught_up(&stepwise, &funnel()).await;
-                    check_rebuild(&stepwise, &funnel()).await;
-                    at_once.append(piece).await;
-                }
-                caught_up(&at_once, &funnel()).await;
-                assert_eq!(rows(&stepwise, "trial").await, rows(&at_once, "trial").await);
-                let wanted =
-                    || LoadRequest { attributes: vec!["v".into()], ..as_of(hour * 7_200_000_000) };
-                let (one, other) = (
-                    loaded(&stepwise, &funnel(), wanted()).await,
-                    loaded(&at_once, &funnel(), wanted()).await,
-                );
-                assert_eq!(one.unwrap().sessions, other.unwrap().sessions);
-            });
-            Ok(())
-        })
-        .unwrap();
 }
