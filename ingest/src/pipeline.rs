@@ -5,6 +5,8 @@ mod committer;
 mod partition;
 mod rows;
 mod start;
+#[cfg(test)]
+mod tests;
 mod window;
 
 pub use buffer::{Buffer, Counts, Flush, Range, Verdict, too_large};

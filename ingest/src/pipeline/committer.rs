@@ -96,15 +96,8 @@ impl Committer {
     /// before `events` says that its range is done, and what a restart finds there is not repeated.
     pub async fn commit(&mut self, flush: &Flush) -> Result<Flushed, IngestError> {
         let began = Instant::now();
-        for (appender, rows) in [
-            (&mut self.dead_letters, &flush.dead_letters),
-            (&mut self.duplicates, &flush.duplicates),
-        ] {
-            for part in rows {
-                if append_beside(appender, part).await? == Flushed::Lost {
-                    return Ok(Flushed::Lost);
-                }
-            }
+        if self.commit_beside(flush).await? == Flushed::Lost {
+            return Ok(Flushed::Lost);
         }
         let ranges: Vec<SequenceRange> = flush
             .advances
@@ -133,6 +126,23 @@ impl Committer {
                 Flushed::Lost
             }
         })
+    }
+}
+
+impl Committer {
+    /// The first half of a commit: what stands beside `events`.
+    pub(super) async fn commit_beside(&mut self, flush: &Flush) -> Result<Flushed, IngestError> {
+        for (appender, rows) in [
+            (&mut self.dead_letters, &flush.dead_letters),
+            (&mut self.duplicates, &flush.duplicates),
+        ] {
+            for part in rows {
+                if append_beside(appender, part).await? == Flushed::Lost {
+                    return Ok(Flushed::Lost);
+                }
+            }
+        }
+        Ok(Flushed::Committed { version: self.events.version() })
     }
 }
 

@@ -88,7 +88,9 @@ impl Committer {
         let snapshot = table.snapshot().await?;
         let mut found: Vec<(i64, u128, u32)> = Vec::new();
         for file in snapshot.files.iter().filter(|file| holds(file, &app_id, oldest)) {
-            read(&table, file, |rows| collect(rows, &app_id, oldest, &mut found)).await?;
+            for rows in read_batches(&table, file, &COLUMNS).await? {
+                collect(&rows, &app_id, oldest, &mut found);
+            }
         }
         found.sort_unstable_by_key(|&(sequence, ..)| sequence);
         for (sequence, identity, content) in found {
@@ -104,21 +106,20 @@ fn holds(file: &DataFile, app_id: &str, oldest: i64) -> bool {
     ranges.is_empty() || ranges.iter().any(|r| r.app_id == app_id && r.last >= oldest)
 }
 
-/// Reads [`COLUMNS`] of a data file, a batch at a time.
-async fn read(
+/// Some columns of a data file, a batch at a time.
+pub(super) async fn read_batches(
     table: &Table,
     file: &DataFile,
-    mut take: impl FnMut(&RecordBatch),
-) -> Result<(), IngestError> {
+    columns: &[&str],
+) -> Result<impl Iterator<Item = RecordBatch>, IngestError> {
     let failed = |source| IngestError::DataFile { path: file.path.clone(), source };
     let fetch = async || table.store().get(&Path::from(file.path.as_str())).await?.bytes().await;
     let bytes = fetch().await.map_err(|error| failed(ParquetError::External(error.into())))?;
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(failed)?;
-    let columns = ProjectionMask::columns(builder.parquet_schema(), COLUMNS);
-    for rows in builder.with_projection(columns).build().map_err(failed)? {
-        take(&rows?);
-    }
-    Ok(())
+    let columns = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
+    let batches: Result<Vec<_>, _> =
+        builder.with_projection(columns).build().map_err(failed)?.collect();
+    Ok(batches?.into_iter())
 }
 
 /// Adds (sequence, identity, content) of the partition's rows.

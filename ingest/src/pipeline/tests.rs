@@ -1,0 +1,165 @@
+//! The rules of exactly-once that ingest keeps, on real tables in a folder.
+
+use onramp_lake::{Lake, StoreSettings};
+use onramp_schemas::tables::{self, Table};
+
+use super::*;
+use crate::options::PipelineOptions;
+
+const APP: &str = "cluster/topic@0/0";
+
+async fn lake() -> (tempfile::TempDir, Lake) {
+    let folder = tempfile::tempdir().unwrap();
+    let url = folder.path().join("lake");
+    let lake = Lake::open(url.to_str().unwrap(), &StoreSettings::default()).unwrap();
+    (folder, lake)
+}
+
+fn event(id: &str) -> Vec<u8> {
+    format!(
+        r#"{{"specversion":"1.0","id":"{id}","source":"/app","type":"onboarding.input.submitted","subject":"s{id}","time":"2026-03-01T00:00:00Z","clientid":"c"}}"#
+    )
+    .into_bytes()
+}
+
+/// A topic of forty records: events, every fifth one broken, every seventh a resend.
+fn topic() -> Vec<Vec<u8>> {
+    let record = |offset: usize| match offset {
+        n if n % 5 == 4 => format!("broken {n}").into_bytes(),
+        n if n % 7 == 6 => event(&(n - n % 5).to_string()),
+        n => event(&n.to_string()),
+    };
+    (0..40).map(record).collect()
+}
+
+/// Reads `topic` from where the partition stands up to `until` into a flush.
+fn read(partition: &mut Partition, topic: &[Vec<u8>], until: i64) -> Flush {
+    let options = PipelineOptions::default();
+    let mut buffer = Buffer::new();
+    for sequence in partition.next..until {
+        let record = Record {
+            sequence,
+            timestamp: 1_772_323_200_000_000,
+            payload: Some(&topic[sequence as usize]),
+            headers: &[],
+            unreadable: None,
+        };
+        buffer.push(&options, partition, &record);
+    }
+    buffer.take([&*partition]).unwrap()
+}
+
+async fn rows(lake: &Lake, table: &'static Table) -> i64 {
+    let snapshot = lake.open_table(table).await.unwrap().unwrap().snapshot().await.unwrap();
+    snapshot.files.iter().map(|file| file.rows.unwrap()).sum()
+}
+
+/// Every sequence of the forty stands in exactly one of the tables.
+async fn assert_ledger(lake: &Lake) {
+    let mut found: Vec<i64> = Vec::new();
+    for (table, first, last) in [
+        (&tables::EVENTS, "sequence", "sequence"),
+        (&tables::DEAD_LETTERS, "sequence", "sequence"),
+        (&tables::DUPLICATES, "first_sequence", "last_sequence"),
+    ] {
+        let opened = lake.open_table(table).await.unwrap().unwrap();
+        for file in &opened.snapshot().await.unwrap().files {
+            for rows in start::read_batches(&opened, file, &[first, last]).await.unwrap() {
+                let column = |name| {
+                    use arrow::array::AsArray;
+                    let column = rows.column_by_name(name).unwrap();
+                    column.as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()
+                };
+                for (first, last) in column(first).into_iter().zip(column(last)) {
+                    found.extend(first..=last);
+                }
+            }
+        }
+    }
+    found.sort_unstable();
+    assert_eq!(found, (0..40).collect::<Vec<i64>>());
+}
+
+#[tokio::test]
+async fn invariant_04_rejections_stand_before_the_events_of_their_range_and_are_not_repeated() {
+    let topic = topic();
+    for crash_at in 1..40 {
+        let (_folder, lake) = lake().await;
+        let mut first = Committer::open(&lake).await.unwrap();
+        let mut partition = first.start(APP, 0).await.unwrap();
+        let flush = read(&mut partition, &topic, crash_at);
+        // The process dies after the tables beside `events` and before `events` itself.
+        first.commit_beside(&flush).await.unwrap();
+        assert_eq!(rows(&lake, &tables::EVENTS).await, 0);
+        drop(first);
+
+        let mut second = Committer::open(&lake).await.unwrap();
+        let mut partition = second.start(APP, 0).await.unwrap();
+        assert_eq!(partition.next, 0, "events decide where a partition starts");
+        for until in [crash_at + 3, 40] {
+            let flush = read(&mut partition, &topic, until.min(40));
+            if partition.advanced() {
+                assert!(matches!(second.commit(&flush).await, Ok(Flushed::Committed { .. })));
+                partition.base = Some(partition.next);
+            }
+        }
+        assert_ledger(&lake).await;
+    }
+}
+
+#[tokio::test]
+async fn invariant_02_a_zombie_loses_and_starts_again_from_the_lake() {
+    let (_folder, lake) = lake().await;
+    let topic = topic();
+    let mut zombie = Committer::open(&lake).await.unwrap();
+    let mut asleep = zombie.start(APP, 0).await.unwrap();
+    let late = read(&mut asleep, &topic, 20);
+
+    let mut owner = Committer::open(&lake).await.unwrap();
+    let mut partition = owner.start(APP, 0).await.unwrap();
+    for until in [13, 29] {
+        let flush = read(&mut partition, &topic, until);
+        assert!(matches!(owner.commit(&flush).await, Ok(Flushed::Committed { .. })));
+        partition.base = Some(partition.next);
+    }
+    assert_eq!(zombie.commit(&late).await.unwrap(), Flushed::Lost);
+    zombie.refresh().await.unwrap();
+    let mut partition = zombie.start(APP, 0).await.unwrap();
+    assert_eq!(partition.next, 29);
+    let rest = read(&mut partition, &topic, 40);
+    assert!(matches!(zombie.commit(&rest).await, Ok(Flushed::Committed { .. })));
+    assert_ledger(&lake).await;
+}
+
+#[tokio::test]
+async fn invariant_05_the_window_is_rebuilt_from_the_files() {
+    let (_folder, lake) = lake().await;
+    let topic = topic();
+    let mut committer = Committer::open(&lake).await.unwrap();
+    let mut running = committer.start(APP, 0).await.unwrap();
+    for until in [3, 17, 40] {
+        let flush = read(&mut running, &topic, until);
+        committer.commit(&flush).await.unwrap();
+        running.base = Some(running.next);
+    }
+    let mut rebuilt = Committer::open(&lake).await.unwrap().start(APP, 0).await.unwrap();
+    assert_eq!((rebuilt.next, rebuilt.window.len()), (40, running.window.len()));
+    let again = |partition: &mut Partition| {
+        let resends: Vec<Vec<u8>> = topic.iter().cycle().take(80).cloned().collect();
+        read(partition, &resends, 80).counts
+    };
+    let (of_running, of_rebuilt) = (again(&mut running), again(&mut rebuilt));
+    assert_eq!(of_running, of_rebuilt);
+    assert_eq!(of_rebuilt.accepted, 0, "everything was seen before");
+}
+
+#[tokio::test]
+async fn invariant_05_a_window_that_does_not_fit_is_refused_with_one_that_does() {
+    let (_folder, lake) = lake().await;
+    let committer = Committer::open(&lake).await.unwrap();
+    let options = PipelineOptions { window_memory_bytes: 100 << 20, ..Default::default() };
+    assert!(committer.check_window(1, &options).is_ok());
+    let error = committer.check_window(4, &options).unwrap_err().to_string();
+    let fits = (100 << 20) / 4 / BYTES_PER_IDENTITY;
+    assert!(error.contains(&format!("at most {fits}")), "{error}");
+}
