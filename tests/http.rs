@@ -138,6 +138,27 @@ fn two_collectors_on_one_lake_lose_nothing() {
 }
 
 #[test]
+fn a_lake_that_fails_for_a_while_costs_no_event_that_was_taken() {
+    let scene = Scene::new();
+    let server = Server::start(&scene, &[]);
+    let body = |id: &str| event(id, "s", "input.submitted", TIME, "{}");
+    assert_eq!(server.post(ONE, body("1")).0, 202);
+    let (log, aside) = (scene.lake().join("events/_delta_log"), scene.path("aside"));
+    std::fs::rename(&log, &aside).unwrap();
+    std::fs::write(&log, "in the way").unwrap();
+    let (status, problem) = server.post(ONE, body("2"));
+    assert_eq!((status, &problem["code"]), (503, &json!("not_durable")));
+    std::fs::remove_file(&log).unwrap();
+    std::fs::rename(&aside, &log).unwrap();
+    eventually("events are taken again", 30, || {
+        (server.post(ONE, body("2")).0 == 202).then_some(())
+    });
+    assert_eq!(server.stop(), Some(0));
+    let ids = scene.sql("SELECT DISTINCT id FROM events ORDER BY id");
+    assert_eq!(ids, [json!({"id": "1"}), json!({"id": "2"})]);
+}
+
+#[test]
 fn wrong_requests_are_answered_with_a_problem() {
     let scene = Scene::new();
     let server = Server::start(&scene, &[]);

@@ -23,6 +23,9 @@ const QUEUE: usize = 1_024;
 /// How long a commit waits for company.
 const LINGER: Duration = Duration::from_millis(5);
 
+/// How often a lake that failed is looked at again.
+const RETRY: Duration = Duration::from_secs(1);
+
 /// What became of one event of a request.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub struct Answer {
@@ -99,7 +102,7 @@ impl GroupCommit {
         let partition = committer.start(&app_id, 0).await?;
         let (queue, waiting) = mpsc::channel(QUEUE);
         health.ready();
-        let task = Task { committer, partition, options, clock };
+        let task = Task { health: health.clone(), committer, partition, options, clock };
         let running = tokio::spawn(async move {
             let ended = task.run(waiting, shutdown).await;
             health.not_ready();
@@ -123,6 +126,7 @@ impl GroupCommit {
 }
 
 struct Task {
+    health: Health,
     committer: Committer,
     partition: Partition,
     options: PipelineOptions,
@@ -166,11 +170,31 @@ impl Task {
                 }
                 Err(error) => {
                     tracing::error!(error = &error as &dyn std::error::Error, "commit failed");
-                    self.committer.refresh().await?;
-                    self.committer.go_on(&mut self.partition);
+                    drop(group);
+                    self.recover(&mut waiting, &shutdown).await?;
                 }
             }
         }
+    }
+
+    /// Waits until the lake can be read again, and goes on behind whatever it holds by then. Who
+    /// waits meanwhile is sent away to try again.
+    async fn recover(
+        &mut self,
+        waiting: &mut mpsc::Receiver<Waiting>,
+        shutdown: &CancellationToken,
+    ) -> Result<(), IngestError> {
+        self.health.not_ready();
+        while let Err(error) = self.committer.refresh().await {
+            while waiting.try_recv().is_ok() {}
+            tokio::select! {
+                () = tokio::time::sleep(RETRY) => {}
+                () = shutdown.cancelled() => return Err(error),
+            }
+        }
+        self.committer.go_on(&mut self.partition);
+        self.health.ready();
+        Ok(())
     }
 
     async fn commit(&mut self, group: &[Waiting]) -> Result<Vec<Vec<Answer>>, IngestError> {
