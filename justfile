@@ -27,4 +27,4 @@ golden:
 
 # Write generated references and schemas anew after a change of what they are made from
 bless:
-    ONRAMP_BLESS=1 cargo test --workspace -- generated
+    ONRAMP_BLESS=1 cargo test --workspace --lib docs
