@@ -16,7 +16,12 @@ fn a_lake_that_cannot_be_written() {
     let mut import = scene.onramp();
     import.arg("--lake").arg(&below_a_file).arg("import").arg(&file);
     let mut import = std::process::Command::new(import.get_program());
-    import.arg("--lake").arg(&below_a_file).arg("import").arg(&file).env("HOME", scene.path("home"));
+    import
+        .arg("--lake")
+        .arg(&below_a_file)
+        .arg("import")
+        .arg(&file)
+        .env("HOME", scene.path("home"));
     Answer::of(&mut import).failed(1, &["occupied"]);
 }
 
@@ -60,7 +65,8 @@ fn a_funnel_file_with_a_typo() {
     scene.run(["import".as_ref(), file.as_os_str()]).succeeded();
     let funnels = scene.path("funnels");
     std::fs::create_dir(&funnels).unwrap();
-    let good = std::fs::read_to_string(crate::support::checkout("schemas/funnels/onboarding.toml")).unwrap();
+    let good = std::fs::read_to_string(crate::support::checkout("schemas/funnels/onboarding.toml"))
+        .unwrap();
     for (wrong, words) in [
         (good.replacen("[[stages]]\nname", "[[stages]]\nnaem", 1), vec!["broken.toml", "naem"]),
         (good.replace("meaningful IS NOT FALSE", "meaningful IS NOT"), vec!["Engaged"]),
@@ -87,6 +93,10 @@ fn files_that_are_not_there_or_not_what_they_seem() {
     scene.run(["import", "."]).failed(1, &["folder"]);
     scene.write("rows.csv", "a,b\n1,2\n");
     scene.run(["import", "rows.csv"]).failed(1, &["--mapping"]);
+    let mapping = crate::support::checkout("examples/permit-intake/mapping.toml");
+    let mapped =
+        ["import".as_ref(), "rows.csv".as_ref(), "--mapping".as_ref(), mapping.as_os_str()];
+    scene.run(mapped).failed(1, &["rows.csv", "case:concept:name", "mapping"]);
     scene.run(["report"]).failed(1, &["import"]);
     scene.run(["import"]).failed(2, &["FILE"]);
 }

@@ -83,7 +83,8 @@ fn events_are_in_the_lake_when_the_answer_comes() {
     let broken = next.replace("\"subject\":\"s\",", "");
     let (status, answer) = server.post(BATCH, format!("[{next}, {started}, {broken}, 7]"));
     assert_eq!(status, 202);
-    let statuses: Vec<_> = answer["results"].as_array().unwrap().iter().map(|r| &r["status"]).collect();
+    let statuses: Vec<_> =
+        answer["results"].as_array().unwrap().iter().map(|r| &r["status"]).collect();
     assert_eq!(statuses, ["accepted", "duplicate", "rejected", "rejected"]);
     assert_eq!(answer["results"][2]["code"], "missing_session");
     assert_eq!(answer["results"][3]["code"], "not_cloudevents");
@@ -91,8 +92,13 @@ fn events_are_in_the_lake_when_the_answer_comes() {
 
     let mut binary = server.agent().post(server.url("/api/v1/events/"));
     for (name, value) in [
-        ("ce-specversion", "1.0"), ("ce-id", "3"), ("ce-source", "/app"), ("ce-subject", "s"),
-        ("ce-type", "onboarding.session.completed"), ("ce-time", TIME), ("ce-clientid", "acme"),
+        ("ce-specversion", "1.0"),
+        ("ce-id", "3"),
+        ("ce-source", "/app"),
+        ("ce-subject", "s"),
+        ("ce-type", "onboarding.session.completed"),
+        ("ce-time", TIME),
+        ("ce-clientid", "acme"),
     ] {
         binary = binary.header(name, value);
     }
@@ -128,7 +134,8 @@ fn two_collectors_on_one_lake_lose_nothing() {
                 for id in 0..20 {
                     let body = event(&format!("{number}-{id}"), "s", "input.submitted", TIME, "{}");
                     let (status, answer) = server.post(BATCH, format!("[{body}, 7]"));
-                    let statuses = [&answer["results"][0]["status"], &answer["results"][1]["status"]];
+                    let statuses =
+                        [&answer["results"][0]["status"], &answer["results"][1]["status"]];
                     assert_eq!((status, statuses), (202, [&json!("accepted"), &json!("rejected")]));
                 }
             });

@@ -94,12 +94,9 @@ fn resends_are_dropped_and_accounted_for() {
     let path = scene.write("e.ndjson", [&*first, &first, "", &other, &first, &differs].join("\n"));
     let answer = scene.run(["import".as_ref(), path.as_os_str()]).succeeded();
     assert!(answer.stdout.contains("accepted 2, duplicate 3, rejected 0"), "{answer:?}");
-    let runs = scene.sql(
-        "SELECT first_sequence, last_sequence, content_differs FROM duplicates ORDER BY 1",
-    );
-    let run = |first, last, differs| {
-        json!({"first_sequence": first, "last_sequence": last, "content_differs": differs})
-    };
+    let runs = scene
+        .sql("SELECT first_sequence, last_sequence, content_differs FROM duplicates ORDER BY 1");
+    let run = |first, last, differs| json!({"first_sequence": first, "last_sequence": last, "content_differs": differs});
     assert_eq!(runs, [run(2, 2, false), run(5, 5, false), run(6, 6, true)]);
     assert_ledger(&scene, 5);
 }
@@ -108,10 +105,14 @@ fn resends_are_dropped_and_accounted_for() {
 fn a_finished_import_is_a_no_op_and_other_content_is_another_import() {
     let scene = Scene::new();
     let path = scene.write("e.ndjson", event("1", "s", "session.started", TIME, "{}"));
-    let import = || scene.run(["--format".as_ref(), "json".as_ref(), "import".as_ref(), path.as_os_str()]);
+    let import =
+        || scene.run(["--format".as_ref(), "json".as_ref(), "import".as_ref(), path.as_os_str()]);
     assert_eq!(import().succeeded().json()["accepted"], json!(1));
     let again = import().succeeded().json();
-    assert_eq!((&again["accepted"], again["already_imported"].as_array().unwrap().len()), (&json!(0), 1));
+    assert_eq!(
+        (&again["accepted"], again["already_imported"].as_array().unwrap().len()),
+        (&json!(0), 1)
+    );
     std::fs::write(&path, event("2", "s", "input.submitted", TIME, "{}")).unwrap();
     assert_eq!(import().succeeded().json()["accepted"], json!(1));
     assert_eq!(scene.sql("SELECT count(*) AS n FROM events"), [json!({"n": 2})]);
@@ -185,18 +186,24 @@ fn csv_rows_become_events_and_a_broken_row_a_dead_letter() {
         "mapping.toml",
         std::fs::read(crate::support::checkout("examples/permit-intake/mapping.toml")).unwrap(),
     );
-    let rows = "case:channel,case:concept:name,case:department,concept:name,org:group,org:resource,time:timestamp\n\
-        Internet,case-1,General,Confirmation of receipt,Group 1,Resource21,2011-10-11 13:45:40.276000+02:00\n\
+    let rows = "case:channel,case:concept:name,case:department,case:responsible,concept:name,org:group,org:resource,time:timestamp\n\
+        Internet,case-1,General,R1,Confirmation of receipt,Group 1,R2,2011-10-11 13:45:40.276000+02:00\n\
         Internet,case-1,General\n\
-        Desk,case-2,General,\"T02 Check, confirmation of receipt\",Group 1,Resource21,2011-10-12 08:26:25+02:00\n\
-        Desk,case-3,General,\"never closed,Group 1,Resource21,2011-10-12 08:26:25+02:00\n\
-        Post,case-4,General,Confirmation of receipt,Group 1,Resource21,yesterday\n\
-        Post,case-5,General,Confirmation of receipt,Group 1,Resource21,2011-10-13 08:26:25.5+01:00\n";
+        Desk,case-2,General,R1,\"T02 Check, confirmation of receipt\",Group 1,R2,2011-10-12 08:26:25+02:00\n\
+        Desk,case-3,General,R1,\"never closed,Group 1,R2,2011-10-12 08:26:25+02:00\n\
+        Post,case-4,General,R1,Confirmation of receipt,Group 1,R2,yesterday\n\
+        Post,case-5,General,R1,Confirmation of receipt,Group 1,R2,2011-10-13 08:26:25.5+01:00\n";
     let path = scene.write("permits.csv", rows);
     let answer = scene
         .run([
-            "--format".as_ref(), "json".as_ref(), "import".as_ref(), path.as_os_str(),
-            "--mapping".as_ref(), mapping.as_os_str(), "--namespace".as_ref(), "org.coselog".as_ref(),
+            "--format".as_ref(),
+            "json".as_ref(),
+            "import".as_ref(),
+            path.as_os_str(),
+            "--mapping".as_ref(),
+            mapping.as_os_str(),
+            "--namespace".as_ref(),
+            "org.coselog".as_ref(),
         ])
         .succeeded();
     assert_eq!(answer.json()["accepted"], json!(3), "{answer:?}");

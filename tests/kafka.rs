@@ -86,10 +86,17 @@ fn await_records(scene: &Scene, records: i64) {
 
 #[test]
 fn two_members_and_a_kill_give_what_a_file_gives() {
-    let Some(broker) = broker("kafka::two_members_and_a_kill_give_what_a_file_gives") else {
-        return;
-    };
-    let topic = "onboarding.equal";
+    let test = "kafka::two_members_and_a_kill_give_what_a_file_gives";
+    let Some(broker) = broker(test) else { return };
+    for strategy in ["cooperative-sticky", "range"] {
+        equals_the_file(broker, strategy);
+    }
+}
+
+/// Two members, one of them killed and replaced, read what a file import reads, whichever way the
+/// group hands partitions over.
+fn equals_the_file(broker: &Broker, strategy: &str) {
+    let topic = &format!("onboarding.{strategy}");
     broker.create(topic, 4);
     let world = ["--sessions", "3000", "--seed", "7", "--until", "2026-03-01"];
     let file_scene = Scene::new();
@@ -100,10 +107,13 @@ fn two_members_and_a_kill_give_what_a_file_gives() {
     let records = std::fs::read(&file).unwrap().iter().filter(|&&b| b == b'\n').count() as i64;
 
     let scene = Scene::new();
+    let properties = "[ingest.properties]\n\"partition.assignment.strategy\" =";
+    scene.write("onramp.toml", format!("{properties} {strategy:?}\n"));
     let address = broker.address();
     let to_kafka = ["--to", "kafka", "--brokers", &address, "--topic", topic];
     scene.run(["generate"].iter().chain(&world).chain(&to_kafka)).succeeded();
-    let often = [("ONRAMP__INGEST__FLUSH_ROWS", "500"), ("ONRAMP__INGEST__SESSION_TIMEOUT_MS", "3000")];
+    let often =
+        [("ONRAMP__INGEST__FLUSH_ROWS", "500"), ("ONRAMP__INGEST__SESSION_TIMEOUT_MS", "3000")];
     let mut first = Ingest::start(&scene, broker, topic, &often);
     let second = Ingest::start(&scene, broker, topic, &often);
     eventually("some records are committed", 60, || (accounted(&scene) > 1_000).then_some(()));
@@ -152,21 +162,30 @@ fn a_topic_of_something_else_is_not_drained_into_dead_letters() {
     broker.create(topic, 1);
     produce(broker, topic, (0..12_000).map(|n| format!("line {n}").into_bytes()));
     let scene = Scene::new();
-    let mut ingest = Ingest::command(&scene, broker, topic, &[("ONRAMP__INGEST__FLUSH_ROWS", "100000")]);
+    let mut ingest =
+        Ingest::command(&scene, broker, topic, &[("ONRAMP__INGEST__FLUSH_ROWS", "100000")]);
     Answer::of(&mut ingest).failed(1, &["of the last 10000 records", "malformed_json"]);
     assert!(accounted(&scene) < 10_000);
 }
 
 #[test]
 fn dead_letters_are_mirrored_with_their_headers() {
-    let Some(broker) = broker("kafka::dead_letters_are_mirrored_with_their_headers") else { return };
+    let Some(broker) = broker("kafka::dead_letters_are_mirrored_with_their_headers") else {
+        return;
+    };
     let (topic, mirror) = ("onboarding.mirrored", "onboarding.dead");
     broker.create(topic, 1);
     broker.create(mirror, 1);
-    let bad = event("1", "s", "no.such", TIME, "{}").replace("\"id\"", "\"correlationid\":\"c\",\"id\"");
-    produce(broker, topic, [bad.clone().into_bytes(), event("2", "s", "session.started", TIME, "{}").into_bytes()]);
+    let bad =
+        event("1", "s", "no.such", TIME, "{}").replace("\"id\"", "\"correlationid\":\"c\",\"id\"");
+    produce(
+        broker,
+        topic,
+        [bad.clone().into_bytes(), event("2", "s", "session.started", TIME, "{}").into_bytes()],
+    );
     let scene = Scene::new();
-    let _ingest = Ingest::start(&scene, broker, topic, &[("ONRAMP__INGEST__DEAD_LETTER_TOPIC", mirror)]);
+    let _ingest =
+        Ingest::start(&scene, broker, topic, &[("ONRAMP__INGEST__DEAD_LETTER_TOPIC", mirror)]);
     await_records(&scene, 2);
     let consumer: BaseConsumer = ClientConfig::new()
         .set("bootstrap.servers", broker.address())
@@ -191,7 +210,8 @@ fn dead_letters_are_mirrored_with_their_headers() {
 
 #[test]
 fn with_kafka_the_collector_produces_and_the_lake_follows() {
-    let Some(broker) = broker("kafka::with_kafka_the_collector_produces_and_the_lake_follows") else {
+    let Some(broker) = broker("kafka::with_kafka_the_collector_produces_and_the_lake_follows")
+    else {
         return;
     };
     let topic = "onboarding.collected";
@@ -203,4 +223,30 @@ fn with_kafka_the_collector_produces_and_the_lake_follows() {
     assert_eq!((status, answer), (202, json!({"results": [{"status": "queued"}]})));
     await_records(&scene, 1);
     assert_eq!(server.stop(), Some(0));
+}
+
+#[test]
+fn the_pages_of_a_pipeline_tell_its_lag() {
+    let Some(broker) = broker("kafka::the_pages_of_a_pipeline_tell_its_lag") else { return };
+    let topic = "onboarding.lag";
+    broker.create(topic, 1);
+    let record = |n: usize| event(&n.to_string(), "s", "input.submitted", TIME, "{}").into_bytes();
+    produce(broker, topic, (0..5).map(record));
+    let scene = Scene::new();
+    let port = crate::support::free_ports();
+    let mut command = Ingest::command(&scene, broker, topic, &[]);
+    command.arg("--listen").arg(format!("127.0.0.1:{port}")).stderr(Stdio::null());
+    let ingest = Ingest(command.spawn().expect("the binary runs"));
+    let page = |path: &str| {
+        let mut answer = ureq::get(format!("http://127.0.0.1:{port}{path}")).call().ok()?;
+        answer.body_mut().read_to_string().ok()
+    };
+    let read = |metrics: &String| {
+        metrics.contains("onramp_ingest_accepted_total{source=\"kafka\"} 5")
+            && metrics
+                .contains("onramp_ingest_lag_records{topic=\"onboarding.lag\",partition=\"0\"} 0")
+    };
+    eventually("the metrics tell that all is read", 60, || page("/metrics").filter(read));
+    assert_eq!(page("/readyz").as_deref(), Some("ready\n"));
+    assert_eq!(ingest.stop(), Some(0));
 }

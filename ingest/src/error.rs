@@ -129,7 +129,9 @@ pub enum IngestError {
         reason: &'static str,
     },
     /// No partition of a topic can be read.
-    #[error("every partition of {topic} that the group gave to this process is halted; the log says why")]
+    #[error(
+        "every partition of {topic} that the group gave to this process is halted; the log says why"
+    )]
     AllHalted {
         /// The topic.
         topic: String,

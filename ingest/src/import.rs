@@ -226,7 +226,13 @@ fn read(
         None => Box::new(JsonLines::new(reader, limit)),
     };
     let mut buffer = Buffer::new();
-    let failed = |source| IngestError::Read { path: path.to_owned(), source };
+    let failed = |source: std::io::Error| match source.kind() {
+        std::io::ErrorKind::InvalidData => IngestError::Mapping(format!(
+            "{}: {source}; mend the mapping or name another with --mapping",
+            path.display()
+        )),
+        _ => IngestError::Read { path: path.to_owned(), source },
+    };
     loop {
         let Some(found) = records.read(partition.next).map_err(failed)? else { break };
         let unreadable = found.rejection.as_ref().map(|rejection| Unreadable {
@@ -242,7 +248,9 @@ fn read(
             unreadable,
         };
         buffer.push(&options.pipeline, &mut partition, &record);
-        if buffer.is_full(&options.pipeline) && !hand_over(&mut buffer, &mut partition, records.bytes(), sender)? {
+        if buffer.is_full(&options.pipeline)
+            && !hand_over(&mut buffer, &mut partition, records.bytes(), sender)?
+        {
             return Ok(());
         }
     }

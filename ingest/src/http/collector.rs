@@ -139,8 +139,7 @@ fn busy(detail: &str) -> Response {
 /// An RFC 9457 problem document.
 fn problem(status: StatusCode, code: &str, detail: &str) -> Response {
     let title = status.canonical_reason().unwrap_or("error");
-    let document =
-        json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "code": code, "detail": detail });
+    let document = json!({ "type": "about:blank", "title": title, "status": status.as_u16(), "code": code, "detail": detail });
     let kind = [(header::CONTENT_TYPE, "application/problem+json")];
     (status, kind, document.to_string()).into_response()
 }

@@ -56,14 +56,13 @@ fn consume(
     let cluster = greet(&options)?;
     let (config, topic) = (options.consumer(), options.topic.clone());
     let state = Arc::new(Mutex::new(State::new(options, runtime, cluster, committer)?));
-    let consumer: BaseConsumer<Context> =
-        config.create_with_context(Context::new(state.clone())).map_err(|source| {
-            IngestError::Kafka {
-                what: "the Kafka consumer could not be made".to_owned(),
-                remedy: "check ingest.kafka.properties".to_owned(),
-                source,
-            }
-        })?;
+    let consumer: BaseConsumer<Context> = config
+        .create_with_context(Context::new(state.clone()))
+        .map_err(|source| IngestError::Kafka {
+        what: "the Kafka consumer could not be made".to_owned(),
+        remedy: "check ingest.kafka.properties".to_owned(),
+        source,
+    })?;
     consumer.subscribe(&[&topic]).map_err(|source| IngestError::Kafka {
         what: format!("{topic} could not be subscribed to"),
         remedy: "check the topic's name".to_owned(),

@@ -52,7 +52,8 @@ impl Mirror {
             .unwrap_or_default()
             .to_string();
         let partition = part.app_id.rsplit('/').next().unwrap_or_default();
-        let (code, message) = (text("code").unwrap_or_default(), text("message").unwrap_or_default());
+        let (code, message) =
+            (text("code").unwrap_or_default(), text("message").unwrap_or_default());
         let headers = [
             ("__connect.errors.topic", self.source_topic.as_str()),
             ("__connect.errors.partition", partition),

@@ -7,6 +7,13 @@ use rdkafka::ClientConfig;
 
 use crate::options::PipelineOptions;
 
+/// Settings of the consumer that the user's own go before: a bound of what is fetched ahead, and
+/// rebalances that let the members keep what they hold.
+const CONSUMER_DEFAULTS: [(&str, &str); 2] = [
+    ("queued.max.messages.kbytes", "32768"),
+    ("partition.assignment.strategy", "cooperative-sticky"),
+];
+
 /// A Kafka pipeline's settings.
 #[derive(Clone, Debug)]
 pub struct KafkaOptions {
@@ -61,8 +68,10 @@ impl KafkaOptions {
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
             .set("statistics.interval.ms", "2000");
-        if !self.properties.contains_key("queued.max.messages.kbytes") {
-            config.set("queued.max.messages.kbytes", "32768");
+        for (name, value) in CONSUMER_DEFAULTS {
+            if !self.properties.contains_key(name) {
+                config.set(name, value);
+            }
         }
         config
     }

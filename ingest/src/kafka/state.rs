@@ -42,7 +42,7 @@ pub struct State {
 
 impl State {
     pub fn new(
-            options: KafkaOptions,
+        options: KafkaOptions,
         runtime: Handle,
         cluster: String,
         committer: Committer,

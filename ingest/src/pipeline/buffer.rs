@@ -237,12 +237,7 @@ impl Buffer {
 
 /// Tells whether two copies of one identity say the same: a hash of what a fold may read of them.
 pub fn content_hash(event: &Event<'_>) -> u32 {
-    content_hash_of(
-        &event.session_id,
-        &event.event_type,
-        event.occurred_at,
-        event.data.as_deref(),
-    )
+    content_hash_of(&event.session_id, &event.event_type, event.occurred_at, event.data.as_deref())
 }
 
 /// [`content_hash`] of the stored columns of an event.
