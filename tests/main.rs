@@ -4,6 +4,7 @@
 
 mod analysts;
 mod bad_input;
+mod cli;
 mod golden;
 mod http;
 mod import;

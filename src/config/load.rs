@@ -54,7 +54,9 @@ impl Provider for Overrides {
         for (key, value) in &self.0 {
             figment = figment.merge(Serialized::default(key, value));
         }
-        Ok(Map::from([(Profile::Default, figment.extract()?)]))
+        // By way of JSON: the values shall carry the mark of this layer, not of the one above.
+        let nested = Value::serialize(figment.extract::<serde_json::Value>()?)?;
+        Ok(Map::from([(Profile::Default, nested.into_dict().unwrap_or_default())]))
     }
 }
 
