@@ -38,6 +38,7 @@ pub struct Cli {
 
 /// Options of every command.
 #[derive(Args)]
+#[command(next_help_heading = "Options of every command")]
 pub struct Global {
     /// The lake: a folder, file://… or s3://bucket/prefix [default: ./onramp-lake]
     #[arg(long, global = true, value_name = "URL")]

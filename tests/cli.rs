@@ -96,6 +96,19 @@ fn exit_codes_tell_how_it_ended() {
 }
 
 #[test]
+fn a_mapping_without_a_source_is_refused_before_the_first_row() {
+    let scene = Scene::new();
+    let mapping = "[columns]\nclientid = {value = \"c\"}\nsubject = {column = \"s\"}\n\
+        time = {column = \"t\"}\ntype = {value = \"onboarding.session.started\"}\n";
+    scene.write("m.toml", mapping);
+    scene.write("r.csv", format!("s,t\n1,{TIME}\n"));
+    let import = ["import", "r.csv", "--mapping", "m.toml"];
+    scene.run(import).failed(1, &["columns.source", "--source"]);
+    let answer = scene.run(import.iter().chain(&["--source", "/app"])).succeeded();
+    assert!(answer.stdout.starts_with("accepted 1, duplicate 0, rejected 0"), "{answer:?}");
+}
+
+#[test]
 fn an_interrupted_import_ends_with_130_and_goes_on() {
     let scene = Scene::new();
     let path = scene.path("events.ndjson");
@@ -139,7 +152,7 @@ fn a_demo_ends_in_a_report_and_may_be_repeated() {
     let args = ["demo", "--no-serve", "--sessions", "400", "--until", "2026-03-01"];
     let first = scene.run(args).succeeded();
     assert!(first.stdout.starts_with("Funnel onboarding"), "{first:?}");
-    assert!(first.stdout.lines().all(|line| line.chars().count() <= 120), "{first:?}");
+    assert!(first.stdout.lines().all(|line| line.chars().count() <= 100), "{first:?}");
     assert!(first.stderr.contains("accepted"), "{first:?}");
     let again = scene.run(args).succeeded();
     assert_eq!(first.stdout, again.stdout);
@@ -154,6 +167,21 @@ fn a_demo_ends_in_a_report_and_may_be_repeated() {
     let rebuilt = &rebuilt[0]["rebuilt"];
     let differing = ["different", "missing", "surplus"].map(|kind| rebuilt[kind].as_u64().unwrap());
     assert_eq!((differing, rebuilt["written"].as_bool()), ([0; 3], Some(false)), "{rebuilt}");
+}
+
+#[test]
+fn the_readme_shows_what_the_demo_says() {
+    let scene = Scene::new();
+    let demo = scene.run(["demo", "--until", "2026-03-02"]).succeeded();
+    let readme = std::fs::read_to_string(checkout("README.md")).unwrap();
+    let (_, shown) = readme.split_once("\nFunnel onboarding").unwrap();
+    let (shown, _) = shown.split_once("```").unwrap();
+    let shown = format!("Funnel onboarding{shown}");
+    assert!(
+        demo.stdout.starts_with(&shown),
+        "the README shows\n{shown}\nthe demo says\n{}",
+        demo.stdout
+    );
 }
 
 #[test]

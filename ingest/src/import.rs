@@ -84,6 +84,14 @@ pub async fn run(
     progress: &dyn Progress,
 ) -> Result<ImportSummary, IngestError> {
     let mapping = options.mapping.as_deref().map(read_mapping).transpose()?;
+    if let (Some((_, lacking)), None) = (&mapping, &options.source)
+        && lacking.lacks_source()
+    {
+        return Err(IngestError::Mapping(
+            "the mapping gives events no source; add columns.source to it or say --source URI"
+                .to_owned(),
+        ));
+    }
     let mut committer = Committer::open(lake).await?;
     let mut summary = ImportSummary::default();
     for path in &options.files {

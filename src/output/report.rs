@@ -122,15 +122,9 @@ fn losses(report: &Report) -> String {
     }
     right(&mut table, [1, 2, 3]);
     let mut text = format!("\nWhere sessions are lost\n{}", drawn(&table));
-    let reasons: Vec<String> = report
-        .common_reasons
-        .iter()
-        .take(REASONS)
-        .map(|reason| format!("{} {}", reason.reason, count(reason.sessions)))
-        .collect();
-    if !reasons.is_empty() {
-        text += &format!("reasons: {}\n", reasons.join(", "));
-    }
+    let reasons = report.common_reasons.iter().take(REASONS);
+    let reasons = reasons.map(|reason| format!("{} {}", reason.reason, count(reason.sessions)));
+    text += &listed("reasons:", reasons);
     text
 }
 
@@ -162,6 +156,23 @@ fn quality(report: &Report) -> String {
         count(input.conflicting_duplicates),
         count(input.after_as_of),
     )
+}
+
+/// Parts between commas after a label, broken into lines of the greatest width.
+fn listed(label: &str, parts: impl Iterator<Item = String>) -> String {
+    let mut text = String::new();
+    let mut line = label.to_owned();
+    for part in parts {
+        if line.chars().count() + part.chars().count() + 2 > usize::from(WIDTH) {
+            text += &format!("{line}\n");
+            line = " ".repeat(label.len());
+        }
+        line += &format!(" {part},");
+    }
+    match line.strip_suffix(',') {
+        Some(last) => text + last + "\n",
+        None => String::new(),
+    }
 }
 
 /// The stages as data, for CSV and Markdown.

@@ -199,6 +199,11 @@ impl Mapping {
         self.delimiter as u8
     }
 
+    /// Whether the events' source must be given from outside.
+    pub fn lacks_source(&self) -> bool {
+        self.columns.source.is_none()
+    }
+
     /// Whether a file with these headers has every column that the mapping names, each once.
     ///
     /// # Errors
