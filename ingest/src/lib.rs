@@ -14,6 +14,7 @@
 
 pub mod csv;
 pub mod error;
+pub mod faults;
 pub mod generate;
 pub mod health;
 pub mod http;

@@ -10,6 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
 use super::state::State;
+use crate::faults::{self, Point};
 use crate::observability as names;
 
 /// The consumer's context; its state is touched by the polling thread only.
@@ -63,6 +64,7 @@ impl Context {
         } else if let Err(error) = state.flush(consumer) {
             state.failure = Some(error);
         }
+        faults::pass(Point::DuringRevoke);
         let held = state.release(&numbers);
         let released = match consumer.rebalance_protocol() {
             RebalanceProtocol::Cooperative => {

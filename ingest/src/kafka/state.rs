@@ -13,6 +13,7 @@ use super::context::Context;
 use super::mirror::Mirror;
 use super::options::KafkaOptions;
 use crate::error::IngestError;
+use crate::faults::{self, Point};
 use crate::observability as names;
 use crate::pipeline::{Buffer, Committer, Counts, Flushed, Partition, Record, Verdict};
 
@@ -205,6 +206,7 @@ impl State {
         if self.buffer.is_empty() {
             return Ok(());
         }
+        faults::pass(Point::BeforeFlush);
         let began = Instant::now();
         let flush = self.buffer.take(self.partitions.values())?;
         let runtime = self.runtime.clone();
@@ -225,7 +227,9 @@ impl State {
         }
         crate::observability::count(&flush.counts, "kafka");
         self.counts.add(&flush.counts);
+        faults::pass(Point::BeforeOffsets);
         self.tell_group(consumer);
+        faults::pass(Point::AfterOffsets);
         Ok(())
     }
 

@@ -10,6 +10,7 @@ use onramp_schemas::tables;
 use super::buffer::Flush;
 use super::window::Window;
 use crate::error::IngestError;
+use crate::faults::{self, Point};
 use crate::observability as names;
 
 /// Writes flushes into the three tables of ingest, each by compare-and-set.
@@ -99,6 +100,7 @@ impl Committer {
         if self.commit_beside(flush).await? == Flushed::Lost {
             return Ok(Flushed::Lost);
         }
+        faults::pass(Point::AfterDeadLetters);
         let ranges: Vec<SequenceRange> = flush
             .advances
             .iter()
@@ -112,12 +114,14 @@ impl Committer {
             Some(batch) => self.events.write(batch.clone(), &ranges).await?,
             None => Vec::new(),
         };
+        faults::pass(Point::AfterFiles);
         let advances = flush
             .advances
             .iter()
             .map(|a| Advance { app_id: a.app_id.clone(), base: a.base, next: a.next })
             .collect();
         let outcome = self.events.commit(files, advances).await?;
+        faults::pass(Point::AfterCommit);
         metrics::histogram!(names::COMMIT_SECONDS).record(began.elapsed().as_secs_f64());
         Ok(match outcome {
             Outcome::Committed { version } => Flushed::Committed { version },
