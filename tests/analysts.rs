@@ -18,8 +18,8 @@ fn python(test: &str) -> Option<&'static PathBuf> {
         let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("analysts");
         let python = folder.join("bin/python");
         let wanted = checkout("tests/analysts/requirements.txt");
-        let made = python.exists()
-            || quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder));
+        let made =
+            python.exists() || quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder));
         let equipped = made
             && quiet(Command::new(&python).args(["-m", "pip", "install", "-q", "-r"]).arg(wanted));
         assert!(equipped || std::env::var_os("CI").is_none(), "CI has Python and its registry");
@@ -49,7 +49,8 @@ fn duckdb_polars_and_pandas_read_what_onramp_reads() {
         "SELECT event_type, count(*) AS n FROM events GROUP BY event_type ORDER BY event_type",
     );
     let started = scene.sql("SELECT count(*) AS n FROM sessions WHERE started_at IS NOT NULL");
-    let letters = scene.sql("SELECT code, count(*) AS n FROM dead_letters GROUP BY code ORDER BY code");
+    let letters =
+        scene.sql("SELECT code, count(*) AS n FROM dead_letters GROUP BY code ORDER BY code");
     for reader in ["duckdb", "polars", "pandas"] {
         assert_eq!(found[reader]["events"], Value::from(events.clone()), "{reader}");
         assert_eq!(found[reader]["dead_letters"], Value::from(letters.clone()), "{reader}");
