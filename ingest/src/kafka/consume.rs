@@ -60,7 +60,7 @@ fn consume(
         .create_with_context(Context::new(state.clone()))
         .map_err(|source| IngestError::Kafka {
         what: "the Kafka consumer could not be made".to_owned(),
-        remedy: "check ingest.kafka.properties".to_owned(),
+        remedy: "check ingest.properties".to_owned(),
         source,
     })?;
     consumer.subscribe(&[&topic]).map_err(|source| IngestError::Kafka {
@@ -117,7 +117,7 @@ fn greet(options: &KafkaOptions) -> Result<String, IngestError> {
     let client: BaseConsumer<rdkafka::consumer::DefaultConsumerContext> =
         options.consumer().create().map_err(failed(
             "the Kafka client could not be made".to_owned(),
-            "check ingest.kafka.properties",
+            "check ingest.properties",
         ))?;
     let brokers = &options.brokers;
     let metadata = client.fetch_metadata(Some(&options.topic), BROKER_TIMEOUT).map_err(failed(
@@ -152,7 +152,7 @@ fn judge(error: KafkaError, topic: &str) -> Result<(), IngestError> {
             | RDKafkaErrorCode::SaslAuthenticationFailed
             | RDKafkaErrorCode::TopicAuthorizationFailed
             | RDKafkaErrorCode::GroupAuthorizationFailed,
-        ) => "check the credentials in ingest.kafka.properties and the ACLs",
+        ) => "check the credentials in ingest.properties and the ACLs",
         Some(RDKafkaErrorCode::Fatal) => "start the process again",
         _ => {
             tracing::warn!(%error, "kafka answers with an error, going on");

@@ -24,7 +24,7 @@ impl Mirror {
         let Some(topic) = options.dead_letter_topic.clone() else { return Ok(None) };
         let producer = options.producer().create().map_err(|source| IngestError::Kafka {
             what: "the producer of dead letters could not be made".to_owned(),
-            remedy: "check ingest.kafka.properties".to_owned(),
+            remedy: "check ingest.properties".to_owned(),
             source,
         })?;
         Ok(Some(Self { producer, topic, source_topic: options.topic.clone() }))
@@ -80,7 +80,7 @@ impl Mirror {
         let sent = self.producer.send(record, super::state::BROKER_TIMEOUT).await;
         sent.map(|_| ()).map_err(|(source, _)| IngestError::Kafka {
             what: format!("a dead letter could not be mirrored to {}", self.topic),
-            remedy: "create the topic or unset ingest.kafka.dead_letter_topic".to_owned(),
+            remedy: "create the topic or unset ingest.dead_letter_topic".to_owned(),
             source,
         })
     }

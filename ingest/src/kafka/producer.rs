@@ -34,7 +34,7 @@ impl Producer {
     pub fn new(options: &KafkaOptions) -> Result<Self, IngestError> {
         let inner = options.producer().create().map_err(|source| IngestError::Kafka {
             what: "the Kafka producer could not be made".to_owned(),
-            remedy: "check ingest.kafka.properties".to_owned(),
+            remedy: "check ingest.properties".to_owned(),
             source,
         })?;
         Ok(Self { inner, topic: options.topic.clone() })
