@@ -121,9 +121,18 @@ async fn append(appender: &mut Appender, events: &[Event], sequence: &mut i64) {
     }
 }
 
+/// The most memory that the process ever held, where the system tells.
+fn peak_mebibytes() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:"))?;
+    line.split_whitespace().nth(1)?.parse::<u64>().ok().map(|kibibytes| kibibytes >> 10)
+}
+
 fn told(what: &str, started: Instant, count: u64, unit: &str) {
     let seconds = started.elapsed().as_secs_f64();
-    println!("{what:<28} {seconds:>9.3} s {:>12.0} {unit}/s", count as f64 / seconds);
+    let peak = peak_mebibytes().unwrap_or_default();
+    let rate = count as f64 / seconds;
+    println!("{what:<28} {seconds:>9.3} s {rate:>12.0} {unit}/s, peak so far {peak} MiB");
 }
 
 async fn caught_up(lake: &Lake, funnel: &Funnel, engine: &Engine, what: &str) -> CaughtUp {

@@ -40,13 +40,18 @@ pub struct Settings {
     pub slice_events: i64,
     /// Rows of a file.
     pub file_rows: usize,
-    /// Rows that wait to be written in a first fold.
-    pub buffered_rows: usize,
+    /// Bytes of rows that wait to be written in a first fold.
+    pub buffered_bytes: usize,
 }
 
 impl Default for Settings {
     fn default() -> Self {
-        Self { digests: 10_000, slice_events: 500_000, file_rows: 100_000, buffered_rows: 200_000 }
+        Self {
+            digests: 10_000,
+            slice_events: 500_000,
+            file_rows: 100_000,
+            buffered_bytes: 256 << 20,
+        }
     }
 }
 

@@ -5,6 +5,7 @@ mod tests;
 
 use std::sync::Arc;
 
+use datafusion::common::JoinType;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::{SQLOptions, SessionContext};
 use onramp_compute::scan::LakeTable;
@@ -42,11 +43,7 @@ fn names() -> String {
 ///
 /// # Errors
 /// A statement that is not SQL, names what is not there, or would write; a lake that cannot be read.
-pub async fn run(
-    lake: &Lake,
-    engine: &Engine,
-    statement: &str,
-) -> Result<Rows, SqlError> {
+pub async fn run(lake: &Lake, engine: &Engine, statement: &str) -> Result<Rows, SqlError> {
     let context = session(lake, engine).await?;
     let answer = async {
         let plan = context.state().create_logical_plan(statement).await?;
@@ -64,40 +61,32 @@ fn read_only() -> SQLOptions {
 /// A session of its own with the views that statements see, each pinned to the version of now.
 async fn session(lake: &Lake, engine: &Engine) -> Result<SessionContext, SqlError> {
     let context = engine.session(lake);
+    let refused = SqlError::Statement;
     for table in tables::ALL {
-        let name = if table.name == tables::DEAD_LETTERS.name { ALL_LETTERS } else { table.name };
-        register(&context, lake, table, name).await?;
+        let provider = pinned(lake, table).await?;
+        context.register_table(table.name, provider).map_err(refused)?;
     }
-    // A letter whose record was accepted after all is void; only sequences that have a letter are
-    // looked up, so that the join stays as small as the letters are few.
-    let valid = context
-        .sql(&format!(
-            "SELECT letters.* FROM {ALL_LETTERS} AS letters LEFT ANTI JOIN events
-             ON letters.source_partition = events.source_partition
-             AND letters.sequence = events.sequence"
-        ))
-        .await
-        .map_err(SqlError::Statement)?;
-    context
-        .register_table(tables::DEAD_LETTERS.name, valid.into_view())
-        .map_err(SqlError::Statement)?;
+    let letters = tables::DEAD_LETTERS.name;
+    let all = context.deregister_table(letters).map_err(refused)?;
+    if let Some(all) = all {
+        // A letter whose record was accepted after all is void; only sequences that have a letter
+        // are looked up, so that the join stays as small as the letters are few.
+        let place = ["source_partition", "sequence"];
+        let events = context.table(tables::EVENTS.name).await.map_err(refused)?;
+        let accepted = events.select_columns(&place).map_err(refused)?;
+        let valid = context
+            .read_table(all)
+            .and_then(|all| all.join(accepted, JoinType::LeftAnti, &place, &place, None))
+            .map_err(refused)?;
+        context.register_table(letters, valid.into_view()).map_err(refused)?;
+    }
     Ok(context)
 }
 
-/// Dead letters with the void ones.
-const ALL_LETTERS: &str = "dead_letters_with_void";
-
-async fn register(
-    context: &SessionContext,
-    lake: &Lake,
-    table: &'static Table,
-    name: &str,
-) -> Result<(), SqlError> {
+async fn pinned(lake: &Lake, table: &'static Table) -> Result<Arc<LakeTable>, SqlError> {
     let snapshot = match lake.open_table(table).await? {
         Some(table) => Some(table.snapshot().await?),
         None => None,
     };
-    let provider = LakeTable::new(lake, table, snapshot.as_ref());
-    context.register_table(name, Arc::new(provider)).map_err(SqlError::Statement)?;
-    Ok(())
+    Ok(Arc::new(LakeTable::new(lake, table, snapshot.as_ref())))
 }

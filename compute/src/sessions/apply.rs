@@ -5,9 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{BooleanArray, RecordBatch};
-use arrow::compute::{
-    SortColumn, concat_batches, filter_record_batch, lexsort_to_indices, take_record_batch,
-};
+use arrow::compute::filter_record_batch;
 use futures::TryStreamExt;
 use onramp_lake::{DataFile, PendingFile, RewriteKind, Rewriter};
 use onramp_schemas::tables::SESSIONS;
@@ -18,7 +16,7 @@ use super::encode::{Columns, encode};
 use super::gather::SessionEvents;
 use super::keys::{self, Keys};
 use super::row::{NeedsEvents, Row};
-use super::writer::{Writer, damaged};
+use super::writer::{Writer, damaged, sorted};
 use crate::error::ComputeError;
 use crate::scan::{FILE_COLUMN, LakeTable};
 
@@ -218,22 +216,6 @@ impl Edit {
         let kept: BooleanArray = (0..batch.num_rows()).map(|row| Some(!replaced(row))).collect();
         filter_record_batch(batch, &kept).map_err(damaged)
     }
-}
-
-fn sorted(batches: &[RecordBatch]) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let schema = SESSIONS.arrow_schema();
-    // What was read may differ in metadata of nested fields only.
-    let batches = batches
-        .iter()
-        .map(|batch| batch.clone().with_schema(Arc::clone(&schema)))
-        .collect::<Result<Vec<_>, _>>()?;
-    let rows = concat_batches(&schema, &batches)?;
-    let by = ["session_key", "client_id", "session_id"]
-        .iter()
-        .filter_map(|name| rows.column_by_name(name))
-        .map(|column| SortColumn { values: Arc::clone(column), options: None })
-        .collect::<Vec<_>>();
-    take_record_batch(&rows, &lexsort_to_indices(&by, None)?)
 }
 
 /// Where rows go: back into their file, or into one of their date that has room.

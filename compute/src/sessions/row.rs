@@ -197,14 +197,45 @@ impl Row {
         self.started_at().unwrap_or(self.first_event_at).div_euclid(86_400_000_000) as i32
     }
 
-    /// The order of rows within a file.
-    pub fn order(&self) -> (i64, &str, &str) {
-        (self.session_key, &self.client_id, &self.session_id)
-    }
-
     /// A hash of everything in the row.
     pub fn fingerprint(&self) -> u128 {
-        xxh3_128(format!("{self:?}").as_bytes())
+        let mut bytes = Vec::with_capacity(512);
+        let mut text = |value: Option<&str>| {
+            bytes.extend_from_slice(&value.map_or(-1, |value| value.len() as i64).to_le_bytes());
+            bytes.extend_from_slice(value.unwrap_or_default().as_bytes());
+        };
+        text(Some(&self.client_id));
+        text(Some(&self.session_id));
+        for (name, value) in &self.attributes {
+            text(Some(name));
+            text(Some(value));
+        }
+        let digests = self.digests.as_deref().unwrap_or_default();
+        for digest in digests {
+            text(digest.reason.as_deref());
+            text(digest.code.as_deref());
+        }
+        let mut number = |value: i64| bytes.extend_from_slice(&value.to_le_bytes());
+        for digest in digests {
+            number((digest.id >> 64) as i64);
+            number(digest.id as i64);
+            number(digest.occurred_at);
+            number(i64::from(digest.stages) << 32 | i64::from(digest.exclusions));
+            let marks = [digest.abandonment, digest.error, digest.activity];
+            number(marks.iter().fold(0, |all, &mark| all << 1 | i64::from(mark)));
+        }
+        let instants = [self.first_event_at, self.last_event_at, self.last_seen_at];
+        instants.into_iter().for_each(&mut number);
+        for reached in &self.stage_at {
+            number(i64::from(reached.is_some()));
+            number(reached.unwrap_or_default());
+        }
+        [self.session_key, i64::from(self.furthest), i64::from(self.truncated)]
+            .into_iter()
+            .for_each(&mut number);
+        number(self.digests.as_ref().map_or(-1, |digests| digests.len() as i64));
+        number(self.attributes.len() as i64);
+        xxh3_128(&bytes)
     }
 }
 

@@ -44,7 +44,7 @@ fn funnel() -> Funnel {
 
 /// Small bounds, so that small logs cross them.
 fn small() -> Settings {
-    Settings { digests: 6, slice_events: 7, file_rows: 4, buffered_rows: 9 }
+    Settings { digests: 6, slice_events: 7, file_rows: 4, buffered_bytes: 9_000 }
 }
 
 async fn caught_up(test: &TestLake, funnel: &Funnel) -> CaughtUp {

@@ -1,9 +1,13 @@
 //! Rows into files: one file per partition and key range, sorted by key, written as they come.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use futures::{StreamExt, TryStreamExt, stream};
+use arrow::array::RecordBatch;
+use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
+use arrow::error::ArrowError;
 use onramp_lake::{PendingFile, Rewriter};
+use onramp_schemas::tables::SESSIONS;
 
 use super::Settings;
 use super::definition::Definition;
@@ -11,16 +15,18 @@ use super::encode::encode;
 use super::row::Row;
 use crate::error::ComputeError;
 
-/// Files that are written at once.
-const PARALLEL_WRITES: usize = 4;
+/// Rows that wait in their roomy form before they are packed into columns.
+const UNPACKED_ROWS: usize = 20_000;
 
-/// Writes rows of one funnel, holding a bounded number of them.
+/// Writes rows of one funnel, holding a bounded number of bytes.
 pub(crate) struct Writer<'a> {
     rewriter: &'a Rewriter,
     definition: &'a Definition,
     settings: &'a Settings,
-    waiting: BTreeMap<i32, Vec<Row>>,
-    rows_waiting: usize,
+    unpacked: BTreeMap<i32, Vec<Row>>,
+    unpacked_rows: usize,
+    packed: BTreeMap<i32, Vec<RecordBatch>>,
+    packed_bytes: usize,
     files: Vec<PendingFile>,
 }
 
@@ -30,17 +36,22 @@ impl<'a> Writer<'a> {
             rewriter,
             definition,
             settings,
-            waiting: BTreeMap::new(),
-            rows_waiting: 0,
+            unpacked: BTreeMap::new(),
+            unpacked_rows: 0,
+            packed: BTreeMap::new(),
+            packed_bytes: 0,
             files: Vec::new(),
         }
     }
 
     /// Takes a row; ranges of keys are disjoint between files if rows come in the order of keys.
     pub async fn push(&mut self, row: Row) -> Result<(), ComputeError> {
-        self.waiting.entry(row.started_date()).or_default().push(row);
-        self.rows_waiting += 1;
-        if self.rows_waiting >= self.settings.buffered_rows {
+        self.unpacked.entry(row.started_date()).or_default().push(row);
+        self.unpacked_rows += 1;
+        if self.unpacked_rows >= UNPACKED_ROWS.min(self.settings.file_rows) {
+            self.pack()?;
+        }
+        if self.packed_bytes >= self.settings.buffered_bytes {
             self.flush().await?;
         }
         Ok(())
@@ -48,31 +59,52 @@ impl<'a> Writer<'a> {
 
     /// Writes what waits and gives all files.
     pub async fn finish(mut self) -> Result<Vec<PendingFile>, ComputeError> {
+        self.pack()?;
         self.flush().await?;
         Ok(self.files)
     }
 
+    fn pack(&mut self) -> Result<(), ComputeError> {
+        for (date, rows) in std::mem::take(&mut self.unpacked) {
+            let batch = encode(self.definition, &rows).map_err(damaged)?;
+            self.packed_bytes += batch.get_array_memory_size();
+            self.packed.entry(date).or_default().push(batch);
+        }
+        self.unpacked_rows = 0;
+        Ok(())
+    }
+
     async fn flush(&mut self) -> Result<(), ComputeError> {
-        let mut batches = Vec::new();
-        for mut rows in std::mem::take(&mut self.waiting).into_values() {
-            rows.sort_unstable_by(|left, right| left.order().cmp(&right.order()));
-            for chunk in rows.chunks(self.settings.file_rows) {
-                batches.push(encode(self.definition, chunk).map_err(damaged)?);
+        for batches in std::mem::take(&mut self.packed).into_values() {
+            let rows = sorted(&batches).map_err(damaged)?;
+            for start in (0..rows.num_rows()).step_by(self.settings.file_rows) {
+                let length = self.settings.file_rows.min(rows.num_rows() - start);
+                self.files.extend(self.rewriter.write(rows.slice(start, length)).await?);
             }
         }
-        self.rows_waiting = 0;
-        let rewriter = self.rewriter;
-        let written: Vec<Vec<PendingFile>> = stream::iter(batches)
-            .map(|batch| rewriter.write(batch))
-            .buffered(PARALLEL_WRITES)
-            .try_collect()
-            .await?;
-        self.files.extend(written.into_iter().flatten());
+        self.packed_bytes = 0;
         Ok(())
     }
 }
 
+/// All rows of some batches of `sessions` in the order of a file.
+pub(crate) fn sorted(batches: &[RecordBatch]) -> Result<RecordBatch, ArrowError> {
+    let schema = SESSIONS.arrow_schema();
+    // What was read may differ in metadata of nested fields only.
+    let batches = batches
+        .iter()
+        .map(|batch| batch.clone().with_schema(Arc::clone(&schema)))
+        .collect::<Result<Vec<_>, _>>()?;
+    let rows = concat_batches(&schema, &batches)?;
+    let by = ["session_key", "client_id", "session_id"]
+        .iter()
+        .filter_map(|name| rows.column_by_name(name))
+        .map(|column| SortColumn { values: Arc::clone(column), options: None })
+        .collect::<Vec<_>>();
+    take_record_batch(&rows, &lexsort_to_indices(&by, None)?)
+}
+
 /// Rows that do not fit the table's own schema.
-pub(crate) fn damaged(error: arrow::error::ArrowError) -> ComputeError {
+pub(crate) fn damaged(error: ArrowError) -> ComputeError {
     ComputeError::Damaged { reason: error.to_string() }
 }

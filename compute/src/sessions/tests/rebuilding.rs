@@ -18,7 +18,7 @@ async fn little_memory_spills_and_gives_the_same_rows() {
         for piece in events.chunks(4_000) {
             test.append(piece).await;
         }
-        let settings = Settings { buffered_rows: 1_000, file_rows: 500, ..small() };
+        let settings = Settings { buffered_bytes: 1 << 20, file_rows: 500, ..small() };
         catch_up(&test.lake, &funnel(), &test.engine, &settings, &silent).await.unwrap();
         test.engine = TestLake::new().engine;
         texts.push(rows(&test, "trial").await);
