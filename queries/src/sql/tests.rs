@@ -1,6 +1,12 @@
+use datafusion::arrow::array::{
+    ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, new_null_array,
+};
+use datafusion::arrow::compute::cast;
+use datafusion::arrow::datatypes::DataType;
+use datafusion::arrow::util::pretty::pretty_format_batches;
 use futures::TryStreamExt;
 use onramp_compute::engine::Options;
-use onramp_lake::StoreSettings;
+use onramp_lake::{Appender, StoreSettings};
 
 use super::*;
 
@@ -45,4 +51,50 @@ async fn nothing_that_writes_or_sets_runs() {
     ] {
         assert!(answer(statement).await.is_err(), "{statement:?} was run");
     }
+}
+
+/// One row of a table: number 7 and the text "x" in every column that must not be null, except for
+/// the sequence.
+fn row(table: &'static Table, sequence: i64) -> RecordBatch {
+    let schema = table.arrow_schema();
+    let columns = schema.fields().iter().map(|field| -> ArrayRef {
+        match field.data_type() {
+            kind if field.is_nullable() => new_null_array(kind, 1),
+            DataType::Int64 if field.name() == "sequence" => {
+                Arc::new(Int64Array::from(vec![sequence]))
+            }
+            DataType::Utf8 => Arc::new(StringArray::from(vec!["x"])),
+            DataType::Binary => Arc::new(BinaryArray::from_vec(vec![b"x"])),
+            kind => cast(&Int32Array::from(vec![7]), kind)
+                .or_else(|_| cast(&Int64Array::from(vec![7]), kind))
+                .unwrap(),
+        }
+    });
+    RecordBatch::try_new(Arc::clone(&schema), columns.collect()).unwrap()
+}
+
+#[tokio::test]
+async fn a_letter_whose_record_was_accepted_is_void() {
+    let folder = tempfile::tempdir().unwrap();
+    let lake = Lake::open(folder.path().to_str().unwrap(), &StoreSettings::default()).unwrap();
+    for (table, sequences) in [(&tables::DEAD_LETTERS, &[1, 2, 3][..]), (&tables::EVENTS, &[2, 4])]
+    {
+        let mut appender = Appender::open(lake.create(table).await.unwrap()).await.unwrap();
+        for &sequence in sequences {
+            let files = appender.write(row(table, sequence), &[]).await.unwrap();
+            appender.commit(files, vec![]).await.unwrap();
+        }
+    }
+    let engine = Engine::new(&Options::default()).unwrap();
+    let letters = "SELECT sequence FROM dead_letters ORDER BY sequence";
+    let rows = run(&lake, &engine, letters).await.unwrap();
+    let rows: Vec<RecordBatch> = rows.try_collect().await.unwrap();
+    let text = pretty_format_batches(&rows).unwrap().to_string();
+    let expected =
+        "+----------+\n| sequence |\n+----------+\n| 1        |\n| 3        |\n+----------+";
+    assert_eq!(text, expected);
+    let shown = run(&lake, &engine, "SHOW TABLES").await.unwrap();
+    let shown: Vec<RecordBatch> = shown.try_collect().await.unwrap();
+    let shown = pretty_format_batches(&shown).unwrap().to_string();
+    assert_eq!(shown.matches("| public ").count(), tables::ALL.len(), "{shown}");
 }
