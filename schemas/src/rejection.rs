@@ -75,9 +75,7 @@ impl RejectionCode {
                 "Send specversion 1.0 and a dataschema version that `onramp schema list` shows, or \
                  upgrade Onramp."
             }
-            Self::SchemaViolation => {
-                "Send the payload as `onramp schema show TYPE` describes it."
-            }
+            Self::SchemaViolation => "Send the payload as `onramp schema show TYPE` describes it.",
             Self::MissingSession => "Set subject to the session id.",
             Self::BadTimestamp => {
                 "Set time to an RFC 3339 instant with an offset, e.g. 2026-11-23T08:00:00Z."

@@ -47,6 +47,15 @@ enum ErrorKind {
     Unknown,
 }
 
+/// Gives a payload's schema the name of its type and version.
+fn named(name: &str, mut schema: Schema) -> Schema {
+    let version = super::event_type(name).map_or(1, |known| known.version);
+    schema.insert("$id".into(), format!("urn:onramp:schemas/{name}/v{version}").into());
+    schema.insert("title".into(), name.into());
+    schema.insert("additionalProperties".into(), true.into());
+    schema
+}
+
 macro_rules! payloads {
     ($($(#[$doc:meta])* $type:literal $name:ident {
         $($(#[$field_doc:meta])* $field:ident: $kind:ty,)*
@@ -65,7 +74,9 @@ macro_rules! payloads {
             let generator = || {
                 SchemaSettings::draft2020_12().with(|s| s.inline_subschemas = true).into_generator()
             };
-            BTreeMap::from([$(($type, generator().into_root_schema_for::<$name>())),+])
+            BTreeMap::from([$(
+                ($type, named($type, generator().into_root_schema_for::<$name>()))
+            ),+])
         }
     };
 }
