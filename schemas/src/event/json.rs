@@ -303,6 +303,7 @@ pub struct Names<'a> {
 
 impl<'a> Names<'a> {
     /// Whether a name is met for the first time; `place` (below 64) stands for a known one.
+    #[expect(clippy::ptr_arg, reason = "the clone of a name that borrows borrows too")]
     pub fn meet(&mut self, place: Option<usize>, name: &Cow<'a, str>) -> bool {
         if let Some(place) = place {
             let first = self.known & (1 << place) == 0;
