@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 
 use tempfile::TempDir;
@@ -13,7 +13,7 @@ pub struct Broker {
     folder: TempDir,
     port: u16,
     /// The broker ends with this process: when nobody holds its input any more.
-    _life: ChildStdin,
+    process: Child,
 }
 
 /// The broker, or `None` with a word on how to get one where Java or Maven is missing.
@@ -25,6 +25,12 @@ pub fn broker(test: &str) -> Option<&'static Broker> {
         super::left_out(test, needs);
     }
     broker
+}
+
+/// A broker that no other test shares, so that it may be killed.
+pub fn own_broker(test: &str) -> Option<Broker> {
+    // The shared one resolves the jars; two at once would be in each other's way.
+    broker(test).map(|_| Broker::start())
 }
 
 fn tools() -> bool {
@@ -46,8 +52,16 @@ impl Broker {
         assert!(jars.success(), "the broker's jars could not be resolved");
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_ports();
-        let log = File::create(folder.path().join("broker.log")).expect("a log file");
-        let mut process = Command::new(&script)
+        let process = Self::run(&folder, port);
+        let broker = Self { folder, port, process };
+        broker.await_up();
+        broker
+    }
+
+    fn run(folder: &TempDir, port: u16) -> Child {
+        let log = folder.path().join("broker.log");
+        let log = File::options().create(true).append(true).open(log).expect("a log file");
+        Command::new(checkout("tests/kafka/broker.sh"))
             .arg("run")
             .arg(folder.path().join("data"))
             .arg(port.to_string())
@@ -55,13 +69,21 @@ impl Broker {
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
             .spawn()
-            .expect("the broker's script runs");
-        let life = process.stdin.take().expect("it is piped");
-        let broker = Self { folder, port, _life: life };
+            .expect("the broker's script runs")
+    }
+
+    fn await_up(&self) {
         eventually("the broker listens", 60, || {
-            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
         });
-        broker
+    }
+
+    /// Kills the broker (SIGKILL) and starts it again on what it left.
+    pub fn restart(&mut self) {
+        drop(self.process.stdin.take());
+        self.process.wait().expect("the broker's script ends");
+        self.process = Self::run(&self.folder, self.port);
+        self.await_up();
     }
 
     pub fn address(&self) -> String {
