@@ -1,7 +1,7 @@
 //! How fast sessions are folded: all of them, a few new events, and loaded for a report.
 //!
-//! `cargo bench -p onramp-compute --bench rebuild -- 100000` folds that many sessions of eight
-//! events; it prints one line a measure.
+//! `cargo bench -p onramp-compute --bench rebuild -- 100000 256` folds that many sessions of one to
+//! eight events with a memory limit of 256 MiB (1,024 if not given); it prints one line a measure.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -144,12 +144,14 @@ async fn caught_up(lake: &Lake, funnel: &Funnel, engine: &Engine, what: &str) ->
 
 #[tokio::main]
 async fn main() {
-    let sessions =
-        std::env::args().filter_map(|argument| argument.parse().ok()).next().unwrap_or(10_000);
+    let mut numbers = std::env::args().filter_map(|argument| argument.parse::<usize>().ok());
+    let sessions = numbers.next().unwrap_or(10_000);
+    let memory_limit_bytes = numbers.next().unwrap_or(1_024) << 20;
     let folder = tempfile::tempdir().expect("a temporary folder");
     let lake =
         Lake::open(&folder.path().to_string_lossy(), &StoreSettings::default()).expect("a lake");
-    let engine = Engine::new(&Options::default()).expect("an engine");
+    let engine =
+        Engine::new(&Options { memory_limit_bytes, ..Options::default() }).expect("an engine");
     let funnel = builtin().remove(0);
     let mut appender =
         Appender::open(lake.create(&EVENTS).await.expect("a table")).await.expect("an appender");

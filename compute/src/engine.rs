@@ -4,7 +4,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::FairSpillPool;
 use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::prelude::{SessionConfig, SessionContext};
@@ -12,6 +11,10 @@ use onramp_lake::Lake;
 
 use crate::error::ComputeError;
 use crate::predicate;
+
+mod pool;
+
+use pool::HeadroomPool;
 
 /// How much of the machine the engine may use.
 #[derive(Clone, Debug)]
@@ -52,7 +55,7 @@ impl Engine {
             None => DiskManagerMode::OsTmpDirectory,
         };
         let runtime = RuntimeEnvBuilder::new()
-            .with_memory_pool(Arc::new(FairSpillPool::new(options.memory_limit_bytes)))
+            .with_memory_pool(Arc::new(HeadroomPool::new(options.memory_limit_bytes)))
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
             .build_arc()
             .map_err(|source| ComputeError::query("start the query engine", source))?;

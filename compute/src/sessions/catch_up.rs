@@ -1,7 +1,10 @@
 //! Bringing a funnel's sessions up to the newest events.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
+use datafusion::object_store::path::Path;
+use datafusion::object_store::{Error, ObjectStoreExt};
 use datafusion::prelude::SessionContext;
 use onramp_lake::{
     Advance, Commit, CommitKind, DataFile, Lake, Outcome, REWRITE_APP_ID, RewriteKind, Rewriter,
@@ -73,7 +76,17 @@ pub async fn catch_up(
                 return Ok(done);
             }
             Step::Whole => job.whole().await?,
-            Step::Slice { files, upto } => job.slice(files, upto).await?,
+            Step::Slice { files, upto } => match job.slice(files.clone(), upto).await {
+                Err(_) if job.any_gone(&files).await? => {
+                    tracing::info!(
+                        funnel = funnel.name,
+                        upto,
+                        "an appended file is gone, folding all"
+                    );
+                    job.whole().await?
+                }
+                outcome => outcome?,
+            },
         };
         match outcome {
             Some(work) => {
@@ -264,6 +277,22 @@ impl Job<'_> {
             events_read,
             events_total: u64::try_from(total).unwrap_or_default(),
         });
+    }
+
+    /// Whether one of these files was compacted and swept up since: its rows stand in another now.
+    async fn any_gone(&self, files: &[DataFile]) -> Result<bool, ComputeError> {
+        let active: HashSet<&str> = self.events.files.iter().map(|file| &*file.path).collect();
+        for file in files.iter().filter(|file| !active.contains(&*file.path)) {
+            let Ok(path) = Path::parse(format!("{}/{}", EVENTS.name, file.path)) else { continue };
+            match self.lake.store().head(&path).await {
+                Err(Error::NotFound { .. }) => return Ok(true),
+                Ok(_) => {}
+                Err(error) => {
+                    return Err(ComputeError::query("look for a file of events", error.into()));
+                }
+            }
+        }
+        Ok(false)
     }
 
     /// The move of the fold's position to a version of `events`; none when it stands there already.

@@ -192,6 +192,27 @@ async fn compaction_of_events_changes_nothing_and_removal_refolds() {
 }
 
 #[tokio::test]
+async fn an_appended_file_that_was_swept_up_is_no_loss() {
+    let mut test = TestLake::new();
+    test.append(&[event("a", "t.one", 10, "")]).await;
+    caught_up(&test, &funnel()).await;
+    test.append(&[event("b", "t.one", 11, "")]).await;
+    let table = test.lake.open_table(&EVENTS).await.unwrap().unwrap();
+    let rewriter = Rewriter::open(table.clone());
+    let snapshot = table.snapshot().await.unwrap();
+    let both = [event("a", "t.one", 10, ""), event("b", "t.one", 11, "")];
+    let files = rewriter.write(fixture::batch(&both, 0)).await.unwrap();
+    let old = snapshot.files.clone();
+    rewriter.rewrite(&snapshot, old.clone(), files, vec![], RewriteKind::Compaction).await.unwrap();
+    for file in old {
+        let path = datafusion::object_store::path::Path::parse(&file.path).unwrap();
+        datafusion::object_store::ObjectStoreExt::delete(&table.store(), &path).await.unwrap();
+    }
+    assert!(caught_up(&test, &funnel()).await.whole);
+    assert_eq!(names(&loaded(&test, &funnel(), as_of(100)).await.unwrap().sessions), ["a", "b"]);
+}
+
+#[tokio::test]
 async fn another_definition_of_the_name_replaces_the_rows_and_may_come_back() {
     let mut test = TestLake::new();
     test.append(&[event("a", "t.one", 10, ""), event("a", "t.two", 20, "")]).await;
