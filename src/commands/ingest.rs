@@ -3,7 +3,7 @@
 use onramp_ingest::{Health, http, kafka};
 use tokio_util::sync::CancellationToken;
 
-use super::service::{self, Operations};
+use super::service::{self, Operations, Stream};
 use super::{Context, Ending, kafka_options};
 use crate::config::Overrides;
 
@@ -18,18 +18,9 @@ Examples:
   onramp ingest --brokers kafka:9092 --listen 127.0.0.1:9100"
 )]
 pub struct Ingest {
-    /// host:port of some brokers, separated by commas
-    #[arg(long, value_name = "LIST")]
-    brokers: Option<String>,
-    /// The topic [default: onboarding.events]
-    #[arg(long)]
-    topic: Option<String>,
-    /// The consumer group [default: onramp]
-    #[arg(long)]
-    group: Option<String>,
-    /// Reverse-DNS name under which custom event types are accepted; may be given more than once
-    #[arg(long, value_name = "NAME")]
-    namespace: Vec<String>,
+    /// The stream
+    #[command(flatten)]
+    stream: Stream,
     /// Serve /healthz, /readyz and /metrics here
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<std::net::SocketAddr>,
@@ -38,11 +29,7 @@ pub struct Ingest {
 impl Ingest {
     /// The settings that its flags set.
     pub fn overrides(&self, overrides: &mut Overrides) {
-        overrides.set("ingest.brokers", self.brokers.clone());
-        overrides.set("ingest.topic", self.topic.clone());
-        overrides.set("ingest.group", self.group.clone());
-        overrides
-            .set("ingest.namespaces", (!self.namespace.is_empty()).then(|| self.namespace.clone()));
+        self.stream.overrides(overrides);
     }
 
     /// Ingests.

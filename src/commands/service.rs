@@ -8,10 +8,39 @@ use onramp_ingest::{Health, IngestError, http, observability};
 use tokio_util::sync::CancellationToken;
 
 use super::Ending;
+use crate::config::Overrides;
 use crate::signals::{self, Signal};
 
 /// How often the metrics are tidied up.
 const UPKEEP: Duration = Duration::from_secs(5);
+
+/// Which stream of events is read, and as whom.
+#[derive(clap::Args)]
+pub struct Stream {
+    /// host:port of some Kafka brokers, separated by commas
+    #[arg(long, value_name = "LIST")]
+    brokers: Option<String>,
+    /// The topic [default: onboarding.events]
+    #[arg(long)]
+    topic: Option<String>,
+    /// The consumer group [default: onramp]
+    #[arg(long)]
+    group: Option<String>,
+    /// Reverse-DNS name under which custom event types are accepted; may be given more than once
+    #[arg(long, value_name = "NAME")]
+    namespace: Vec<String>,
+}
+
+impl Stream {
+    /// The settings that its flags set.
+    pub fn overrides(&self, overrides: &mut Overrides) {
+        overrides.set("ingest.brokers", self.brokers.clone());
+        overrides.set("ingest.topic", self.topic.clone());
+        overrides.set("ingest.group", self.group.clone());
+        overrides
+            .set("ingest.namespaces", (!self.namespace.is_empty()).then(|| self.namespace.clone()));
+    }
+}
 
 /// The metrics of this process and the pages that show how it is.
 pub struct Operations {

@@ -7,7 +7,7 @@ use onramp_ingest::http::{self, Collector, CollectorOptions, GroupCommit, Sink};
 use onramp_ingest::{Health, kafka};
 use tokio_util::sync::CancellationToken;
 
-use super::service::{self, Operations};
+use super::service::{self, Operations, Stream};
 use super::{Context, Ending, kafka_options, pipeline_options};
 use crate::config::Overrides;
 
@@ -27,29 +27,16 @@ pub struct Up {
     /// Where to listen; loopback only as long as there is no access control [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
-    /// host:port of some Kafka brokers, separated by commas
-    #[arg(long, value_name = "LIST")]
-    brokers: Option<String>,
-    /// The topic [default: onboarding.events]
-    #[arg(long)]
-    topic: Option<String>,
-    /// The consumer group [default: onramp]
-    #[arg(long)]
-    group: Option<String>,
-    /// Reverse-DNS name under which custom event types are accepted; may be given more than once
-    #[arg(long, value_name = "NAME")]
-    namespace: Vec<String>,
+    /// The stream
+    #[command(flatten)]
+    stream: Stream,
 }
 
 impl Up {
     /// The settings that its flags set.
     pub fn overrides(&self, overrides: &mut Overrides) {
         overrides.set("http.listen", self.listen.map(|address| address.to_string()));
-        overrides.set("ingest.brokers", self.brokers.clone());
-        overrides.set("ingest.topic", self.topic.clone());
-        overrides.set("ingest.group", self.group.clone());
-        overrides
-            .set("ingest.namespaces", (!self.namespace.is_empty()).then(|| self.namespace.clone()));
+        self.stream.overrides(overrides);
     }
 
     /// Runs until told to stop.
