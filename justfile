@@ -28,3 +28,7 @@ golden:
 # Write generated references and schemas anew after a change of what they are made from
 bless:
     ONRAMP_BLESS=1 cargo test --workspace --lib docs
+
+# Hurt a group of ingest N times and draw the balance of every record (ONRAMP_FAULT_SEED replays)
+faults count="100":
+    ONRAMP_FAULTS={{count}} cargo test -p onramp --test end_to_end -- faults::nothing --nocapture

@@ -2,6 +2,7 @@
 //! ledger that says what became of every record. See docs/faults.md.
 
 mod dice;
+mod figures;
 mod harness;
 mod ledger;
 mod members;
@@ -11,7 +12,8 @@ mod world;
 use std::hash::{BuildHasher, Hasher};
 use std::mem::ManuallyDrop;
 
-use harness::{Figures, Round};
+use figures::Figures;
+use harness::Round;
 
 use crate::support::Scene;
 use crate::support::broker::own_broker;

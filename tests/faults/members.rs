@@ -41,8 +41,7 @@ impl<'a> Barracks<'a> {
             "onramp.toml",
             format!(
                 "[ingest]\nsession_timeout_ms = {SESSION_TIMEOUT_MS}\nflush_interval_ms = 150\n\
-                 [ingest.properties]\n\"heartbeat.interval.ms\" = \"300\"\n\
-                 \"topic.metadata.refresh.interval.ms\" = \"1000\"\n"
+                 [ingest.properties]\n\"topic.metadata.refresh.interval.ms\" = \"1000\"\n"
             ),
         );
         Self { scene, brokers, topic, started: 0 }

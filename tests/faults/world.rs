@@ -9,6 +9,7 @@ use rdkafka::ClientConfig;
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 
 use super::dice::Dice;
+use crate::support::eventually;
 
 /// A type that nobody has registered: such a record must become a dead letter.
 pub const UNKNOWN: &str = "com.nobody.happened";
@@ -51,12 +52,7 @@ impl World {
                 for _ in 0..TURN.0 {
                     let (session, payload) = records.next();
                     let partition = (session % spread.load(Ordering::Relaxed) as u64) as i32;
-                    let record = BaseRecord::<[u8], [u8]>::to(&topic).partition(partition);
-                    let record = match &payload {
-                        Some(payload) => record.payload(payload),
-                        None => record,
-                    };
-                    producer.send(record).map_err(|(error, _)| error).expect("the queue has room");
+                    send(&producer, &topic, partition, payload.as_deref());
                     records.produced += 1;
                 }
                 producer.poll(TURN.1);
@@ -79,6 +75,19 @@ impl World {
         self.thread.thread().unpark();
         self.thread.join().expect("the producer ends well")
     }
+}
+
+/// Queues a record, waiting while the queue is full or the partition is not known yet.
+fn send(producer: &BaseProducer, topic: &str, partition: i32, payload: Option<&[u8]>) {
+    eventually("a record is queued", 60, || {
+        let record = BaseRecord::<[u8], [u8]>::to(topic).partition(partition);
+        let record = match payload {
+            Some(payload) => record.payload(payload),
+            None => record,
+        };
+        producer.poll(Duration::ZERO);
+        producer.send(record).ok()
+    });
 }
 
 /// The records, one after the other.

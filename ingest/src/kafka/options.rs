@@ -14,6 +14,9 @@ const CONSUMER_DEFAULTS: [(&str, &str); 2] = [
     ("partition.assignment.strategy", "cooperative-sticky"),
 ];
 
+/// How often a member tells the group that it lives.
+const HEARTBEAT: &str = "heartbeat.interval.ms";
+
 /// A Kafka pipeline's settings.
 #[derive(Clone, Debug)]
 pub struct KafkaOptions {
@@ -73,7 +76,16 @@ impl KafkaOptions {
                 config.set(name, value);
             }
         }
+        if !self.properties.contains_key(HEARTBEAT) {
+            config.set(HEARTBEAT, self.heartbeat().as_millis().to_string());
+        }
         config
+    }
+
+    /// Three beats within a session time-out, as Kafka advises: with librdkafka's own 3 s a member
+    /// with a short time-out would be put out of the group while it is well.
+    fn heartbeat(&self) -> Duration {
+        (self.session_timeout / 3).min(Duration::from_secs(3)).max(Duration::from_millis(1))
     }
 
     /// Settings of a producer that loses and doubles nothing within its session.
@@ -96,5 +108,28 @@ impl KafkaOptions {
     /// Identity of a partition in the lake.
     pub(super) fn app_id(&self, cluster: &str, partition: i32) -> String {
         format!("{cluster}/{}@{}/{partition}", self.topic, self.epoch)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_short_session_time_out_is_kept_alive_by_quicker_heartbeats() {
+        let heartbeat = |milliseconds, own: Option<&str>| {
+            let options = KafkaOptions {
+                session_timeout: Duration::from_millis(milliseconds),
+                properties: own
+                    .map(|own| (HEARTBEAT.to_owned(), own.to_owned()))
+                    .into_iter()
+                    .collect(),
+                ..KafkaOptions::default()
+            };
+            options.consumer().get(HEARTBEAT).map(str::to_owned)
+        };
+        assert_eq!(heartbeat(45_000, None).as_deref(), Some("3000"));
+        assert_eq!(heartbeat(1_500, None).as_deref(), Some("500"));
+        assert_eq!(heartbeat(1_500, Some("100")).as_deref(), Some("100"), "the user's own");
     }
 }
