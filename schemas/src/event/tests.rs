@@ -1,3 +1,4 @@
+mod names;
 mod reference;
 
 use proptest::prelude::*;

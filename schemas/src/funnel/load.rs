@@ -7,6 +7,9 @@ use super::{Condition, Funnel, Order};
 /// The most stages a funnel may have (the fold keeps them in a 64-bit mask beside the exclusions).
 const MAX_STAGES: usize = 32;
 
+/// The longest duration, 100 years: no sum of an instant and a few of them leaves 64 bits.
+const MAX_SECONDS: u64 = 100 * 366 * 86_400;
+
 /// Why a funnel file was refused.
 #[derive(Debug, Error)]
 pub enum FunnelError {
@@ -73,6 +76,7 @@ fn check(funnel: &Funnel) -> Result<(), String> {
             ));
         }
     }
+    durations(funnel)?;
     if let Some(abandonment) = &funnel.abandonment {
         condition(&abandonment.condition(), "abandonment")?;
     }
@@ -97,6 +101,29 @@ fn check(funnel: &Funnel) -> Result<(), String> {
     }
     if funnel.exclusions.len() > 24 {
         return Err("a funnel has at most 24 exclusions".into());
+    }
+    Ok(())
+}
+
+/// Refuses durations whose microseconds, added to any instant, would leave 64 bits.
+fn durations(funnel: &Funnel) -> Result<(), String> {
+    let steps = funnel.stages.iter().map(|stage| {
+        (format!("stage {:?}: step_window_seconds", stage.name), stage.step_window_seconds)
+    });
+    let own = [
+        ("window_seconds", funnel.window_seconds),
+        ("abandon_after_seconds", Some(funnel.abandon_after_seconds)),
+        ("active_within_seconds", Some(funnel.active_within_seconds)),
+        ("horizon_seconds", funnel.horizon_seconds),
+    ];
+    for (place, seconds) in
+        own.map(|(name, seconds)| (name.to_owned(), seconds)).into_iter().chain(steps)
+    {
+        if seconds.is_some_and(|seconds| seconds > MAX_SECONDS) {
+            return Err(format!(
+                "{place} is more than {MAX_SECONDS} (100 years); leave it out or lower it"
+            ));
+        }
     }
     Ok(())
 }

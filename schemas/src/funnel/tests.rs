@@ -51,6 +51,50 @@ fn mistakes_are_named() {
 }
 
 #[test]
+fn mistakes_name_their_place() {
+    let typo = with("", &STAGES.replace("type =", "typ =")).unwrap_err();
+    assert!(matches!(typo, FunnelError::Syntax { .. }));
+    let message = typo.to_string();
+    assert!(message.contains("line 5") && message.contains("typ"), "{message}");
+    refused("window_seconds = -1", STAGES, "line 2");
+    refused("stages = []", "", "2 to 32 stages, this one has 0");
+    refused("", "", "missing field `stages`");
+    let stages = |count: usize| {
+        let stage = |k| format!("[[stages]]\nname = \"s{k}\"\ntype = \"x\"\n");
+        (0..count).map(stage).collect::<String>()
+    };
+    assert_eq!(with("", &stages(32)).unwrap().stages.len(), 32);
+    refused("", &stages(33), "this one has 33");
+    refused("", &STAGES.replace("type", "optional = true\ntype"), "stage \"a\" is first or last");
+    refused("", &STAGES.replace("\"x\"", "[\"y\", \" \"]"), "stage 1 (\"a\"): `type` is empty");
+    for range in [(0, 1), (2, 1), (1, 3)] {
+        let (from, to) = range;
+        let exclusion = format!("[[exclusions]]\ntype = \"z\"\nfrom = {from}\nto = {to}");
+        refused(&exclusion, STAGES, "exclusion 1: from_stage and to_stage");
+    }
+    for name in ["", "Big", "1st", "a-b", "ä", "a b"] {
+        let text = format!("name = \"{name}\"\n{STAGES}");
+        let message = parse(&text, "f.toml").unwrap_err().to_string();
+        assert!(message.contains("must be lower-case letters"), "{name:?}: {message}");
+    }
+}
+
+#[test]
+fn durations_stay_within_64_bits_of_microseconds() {
+    let century = 100 * 366 * 86_400_u64;
+    let names =
+        ["window_seconds", "abandon_after_seconds", "active_within_seconds", "horizon_seconds"];
+    for name in names {
+        assert!(with(&format!("{name} = {century}"), STAGES).is_ok(), "{name}");
+        for seconds in [century + 1, i64::MAX as u64 / 1_000_000, i64::MAX as u64] {
+            refused(&format!("{name} = {seconds}"), STAGES, &format!("{name} is more than"));
+        }
+    }
+    let step = format!("{STAGES}step_window_seconds = {}", century + 1);
+    refused("", &step, "stage \"b\": step_window_seconds is more than");
+}
+
+#[test]
 fn the_canonical_form_has_sorted_keys_and_returns() {
     let funnel = with("window_seconds = 60", STAGES).unwrap();
     let text = funnel.canonical();
@@ -69,4 +113,10 @@ fn the_hash_follows_the_definition() {
     assert_eq!(one.hash(), same.hash());
     assert_ne!(one.hash(), other.hash());
     assert_eq!(one.hash().len(), 16);
+    let spaced = format!("# A remark.\n\n{}", "name='f'\nwindow_seconds   = 60 # a minute\n");
+    assert_eq!(parse(&(spaced + STAGES), "g.toml").unwrap().hash(), one.hash());
+    for (from, to) in [("\"x\"", "\"z\""), ("\"b\"", "\"c\""), ("\"y\"", "\"y \"")] {
+        let changed = with("window_seconds = 60", &STAGES.replace(from, to)).unwrap();
+        assert_ne!(changed.hash(), one.hash(), "{to}");
+    }
 }
