@@ -7,7 +7,7 @@ use anyhow::{Context as _, anyhow};
 use futures::TryStreamExt;
 use object_store::ObjectStoreExt;
 use onramp_compute::Engine;
-use onramp_lake::Lake;
+use onramp_lake::{Lake, LakeError};
 use onramp_schemas::funnel::{self, Funnel};
 
 /// The lake's folder of funnel files.
@@ -28,16 +28,15 @@ impl Funnels {
         }
         let store = lake.store();
         let folder = object_store::path::Path::from(LAKE_FOLDER);
-        let objects: Vec<_> =
-            store.list(Some(&folder)).try_collect().await.with_context(|| {
-                format!("cannot list the funnels of the lake at {}", lake.root())
-            })?;
+        let objects: Vec<_> = store.list(Some(&folder)).try_collect().await.map_err(|source| {
+            LakeError::store("list", format!("{}{folder}/", lake.url()), source)
+        })?;
         let mut locations: Vec<_> = objects.into_iter().map(|object| object.location).collect();
         locations.sort();
         for location in locations.iter().filter(|location| location.extension() == Some("toml")) {
             let origin = format!("{}/{location}", lake.root().trim_end_matches('/'));
             let read = async { store.get(location).await?.bytes().await };
-            let bytes = read.await.with_context(|| format!("cannot read {origin}"))?;
+            let bytes = read.await.map_err(|source| LakeError::store("read", &origin, source))?;
             let text =
                 std::str::from_utf8(&bytes).with_context(|| format!("{origin} is no text"))?;
             funnels.add(funnel::parse(text, &origin)?, origin);

@@ -240,7 +240,7 @@ pub enum LakeError {
 
 impl LakeError {
     /// Sorts a store's error by what a person would do about it.
-    pub(crate) fn store(
+    pub fn store(
         action: &'static str,
         location: impl std::fmt::Display,
         source: object_store::Error,
@@ -266,6 +266,19 @@ impl LakeError {
                 | Self::Contended { .. }
         )
     }
+}
+
+/// Whether the connection failed with the answer under way, so that asking again may help. Whoever refuses to answer was
+/// asked again by the client itself.
+pub(crate) fn was_cut_off(error: &object_store::Error) -> bool {
+    let mut next: Option<&(dyn StdError + 'static)> = Some(error);
+    while let Some(current) = next {
+        if let Some(http) = current.downcast_ref::<HttpError>() {
+            return !matches!(http.kind(), HttpErrorKind::Connect);
+        }
+        next = current.source();
+    }
+    false
 }
 
 enum Cause {

@@ -22,6 +22,7 @@ mod durable;
 mod error;
 mod file;
 mod log;
+mod persistent;
 mod rewriter;
 mod snapshot;
 mod store;

@@ -8,14 +8,15 @@ use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
 use object_store::{
-    BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, RetryConfig,
+    BackoffConfig, ClientOptions, ObjectStore, ObjectStoreExt, PutMode, PutPayload, RetryConfig,
 };
 use onramp_schemas::clock::{Clock, SystemClock};
 use onramp_schemas::tables;
 use url::Url;
 
 use crate::durable::DurableLocal;
-use crate::error::LakeError;
+use crate::error::{LakeError, was_cut_off};
+use crate::persistent::Persistent;
 use crate::table::Table;
 
 /// How a lake is used, apart from where it lies.
@@ -106,10 +107,10 @@ impl Lake {
             .with_bucket_name(bucket)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_client_options(ClientOptions::new().with_connect_timeout(Duration::from_secs(5)))
-            // Short: the committer retries by itself, after a look at the log.
+            // Bounded by the time: a store that is overloaded says so for seconds, one that is gone should be told soon.
             .with_retry(RetryConfig {
-                max_retries: 4,
-                retry_timeout: Duration::from_secs(30),
+                max_retries: 10,
+                retry_timeout: Duration::from_secs(20),
                 backoff: BackoffConfig {
                     init_backoff: Duration::from_millis(100),
                     max_backoff: Duration::from_secs(3),
@@ -125,8 +126,8 @@ impl Lake {
                 builder = builder.with_config(key, value);
             }
         }
-        let root_store: Arc<dyn ObjectStore> =
-            Arc::new(builder.build().map_err(|error| refuse(error.to_string()))?);
+        let client = builder.build().map_err(|error| refuse(error.to_string()))?;
+        let root_store: Arc<dyn ObjectStore> = Arc::new(Persistent::new(Arc::new(client)));
         let mut location =
             Url::parse(&format!("s3://{bucket}/")).map_err(|error| refuse(error.to_string()))?;
         if !prefix.as_ref().is_empty() {
@@ -231,19 +232,42 @@ impl Lake {
     async fn check_conditional_put(&self) -> Result<(), LakeError> {
         let probe = Path::from(format!("_onramp_probe/{}", uuid::Uuid::new_v4()));
         let store = self.store();
-        let put =
-            |content: &'static str| store.put_opts(&probe, content.into(), PutMode::Create.into());
-        let fault =
-            |source| LakeError::store("write", format!("{}{probe}", self.inner.url), source);
-        put("first").await.map_err(fault)?;
-        let second = put("second").await;
-        store.delete(&probe).await.map_err(fault)?;
-        match second {
-            Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
-            Ok(_) | Err(object_store::Error::NotImplemented { .. }) => {
-                Err(LakeError::NoConditionalPut { url: self.inner.url.to_string() })
+        let fault = |source| match source {
+            object_store::Error::NotImplemented { .. } => {
+                LakeError::NoConditionalPut { url: self.inner.url.to_string() }
             }
-            Err(source) => Err(fault(source)),
+            source => LakeError::store("write", format!("{}{probe}", self.inner.url), source),
+        };
+        // The name is ours alone: if it is taken, our own put went through although its answer did not come.
+        self.claim(&*store, &probe, "first".into()).await.map_err(fault)?;
+        let replaced = self.claim(&*store, &probe, "second".into()).await.map_err(fault)?;
+        if let Err(error) = store.delete(&probe).await {
+            tracing::warn!(%probe, error = &error as &dyn std::error::Error, "probe left behind");
+        }
+        if replaced {
+            return Err(LakeError::NoConditionalPut { url: self.inner.url.to_string() });
+        }
+        Ok(())
+    }
+
+    /// Puts an object where none is, as often as it takes to know that one is there; whether the last put made it.
+    pub(crate) async fn claim(
+        &self,
+        store: &dyn ObjectStore,
+        path: &Path,
+        content: PutPayload,
+    ) -> Result<bool, object_store::Error> {
+        let mut attempts = 0;
+        loop {
+            attempts += 1;
+            match store.put_opts(path, content.clone(), PutMode::Create.into()).await {
+                Ok(_) => return Ok(true),
+                Err(object_store::Error::AlreadyExists { .. }) => return Ok(false),
+                Err(error) if was_cut_off(&error) && attempts < self.settings().put_attempts => {
+                    tracing::warn!(%path, error = &error as &dyn std::error::Error, "putting again");
+                }
+                Err(error) => return Err(error),
+            }
         }
     }
 }

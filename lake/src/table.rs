@@ -7,9 +7,9 @@ use bytes::Bytes;
 use deltalake::kernel::StructType;
 use deltalake::kernel::engine::arrow_conversion::TryIntoKernel;
 use deltalake::logstore::{LogStore, StorageConfig, default_logstore};
+use object_store::ObjectStore;
 use object_store::path::Path;
 use object_store::prefix::PrefixStore;
-use object_store::{ObjectStore, PutMode};
 use onramp_schemas::tables;
 use serde_json::{Value, json};
 use url::Url;
@@ -65,14 +65,10 @@ impl Table {
     ) -> Result<Self, LakeError> {
         let table = Self::at(lake, def);
         let path = commit_path(0);
-        match table
-            .store
-            .put_opts(&path, table.first_commit()?.into(), PutMode::Create.into())
-            .await
-        {
-            Ok(_) => tracing::info!(table = def.name, url = %table.url, "table created"),
+        match lake.claim(&*table.store, &path, table.first_commit()?.into()).await {
+            Ok(true) => tracing::info!(table = def.name, url = %table.url, "table created"),
             // Somebody else was faster, or our own put went through twice: what is there now decides.
-            Err(object_store::Error::AlreadyExists { .. }) => {}
+            Ok(false) => {}
             Err(source) => return Err(LakeError::store("create", table.location(&path), source)),
         }
         Self::open(lake, def).await?.ok_or(LakeError::VersionGone { table: def.name, version: 0 })
