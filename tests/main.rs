@@ -10,4 +10,5 @@ mod golden;
 mod http;
 mod import;
 mod kafka;
+mod s3;
 mod support;

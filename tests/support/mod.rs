@@ -1,6 +1,7 @@
 //! What every end-to-end test needs: the binary, a lake of its own, and patience with a bound.
 
 pub mod broker;
+pub mod store;
 
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
@@ -11,11 +12,18 @@ use tempfile::TempDir;
 /// A folder of its own with a lake in it.
 pub struct Scene {
     folder: TempDir,
+    /// The address of a lake elsewhere, and the variables that reach it.
+    remote: Option<(String, Vec<(String, String)>)>,
 }
 
 impl Scene {
     pub fn new() -> Self {
-        Self { folder: tempfile::tempdir().expect("a temporary folder") }
+        Self { folder: tempfile::tempdir().expect("a temporary folder"), remote: None }
+    }
+
+    /// A scene whose lake is elsewhere, reached with these variables.
+    pub fn remote(lake: &str, variables: Vec<(String, String)>) -> Self {
+        Self { remote: Some((lake.to_owned(), variables)), ..Self::new() }
     }
 
     pub fn path(&self, name: &str) -> PathBuf {
@@ -41,8 +49,11 @@ impl Scene {
             .env("XDG_CONFIG_HOME", self.path("config"))
             .env("XDG_DATA_HOME", self.path("data"))
             .arg("--lake")
-            .arg(self.lake())
             .stdin(Stdio::null());
+        match &self.remote {
+            Some((lake, variables)) => command.arg(lake).envs(variables.iter().cloned()),
+            None => command.arg(self.lake()),
+        };
         command
     }
 
