@@ -68,7 +68,6 @@ pub struct Round<'a> {
     dice: Dice,
     broker: &'a mut Broker,
     barracks: Barracks<'a>,
-    admin: AdminClient<DefaultClientContext>,
     asker: BaseConsumer,
     /// None once it is stopped.
     world: Option<World>,
@@ -94,7 +93,6 @@ impl<'a> Round<'a> {
             dice: Dice::new(seed),
             broker,
             barracks,
-            admin: admin(&brokers),
             asker: ledger::consumer(&brokers),
             world: Some(World::start(&brokers, &topic, FIRST_PARTITIONS, seed)),
             partitions: FIRST_PARTITIONS,
@@ -240,12 +238,7 @@ impl<'a> Round<'a> {
             return;
         }
         self.partitions += 2;
-        let (admin, topic) = (&self.admin, &self.barracks.topic);
-        let more = [NewPartitions::new(topic, self.partitions as usize)];
-        eventually("partitions are added", 60, || {
-            let asked = admin.create_partitions(&more, &AdminOptions::new());
-            block_on(asked).ok().filter(|answers| answers.iter().all(Result::is_ok))
-        });
+        widen(&self.barracks.brokers, &self.barracks.topic, self.partitions);
         // A client that was there before does not know them at once.
         self.asker = ledger::consumer(&self.barracks.brokers);
         if let Some(world) = &self.world {
@@ -374,6 +367,16 @@ pub fn create(brokers: &str, topic: &str, partitions: i32, settings: &[(&str, &s
             new = new.set(name, value);
         }
         let asked = admin.create_topics([&new], &AdminOptions::new());
+        block_on(asked).ok().filter(|answers| answers.iter().all(Result::is_ok))
+    });
+}
+
+/// Adds partitions to a topic until it has so many.
+pub fn widen(brokers: &str, topic: &str, partitions: i32) {
+    let admin = admin(brokers);
+    let more = [NewPartitions::new(topic, partitions as usize)];
+    eventually("partitions are added", 60, || {
+        let asked = admin.create_partitions(&more, &AdminOptions::new());
         block_on(asked).ok().filter(|answers| answers.iter().all(Result::is_ok))
     });
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
@@ -90,13 +90,7 @@ impl State {
         consumer: &BaseConsumer<Context>,
         number: i32,
     ) -> Result<Option<i64>, IngestError> {
-        let (low, high) = consumer
-            .fetch_watermarks(&self.options.topic, number, BROKER_TIMEOUT)
-            .map_err(|source| IngestError::Kafka {
-                what: format!("the offsets of {}/{number} could not be asked", self.options.topic),
-                remedy: "check that the brokers are up".to_owned(),
-                source,
-            })?;
+        let (low, high) = self.watermarks(consumer, number)?;
         let app_id = self.options.app_id(&self.cluster, number);
         let runtime = self.runtime.clone();
         let partition = runtime.block_on(async {
@@ -117,6 +111,29 @@ impl State {
         self.halted.remove(&number);
         self.partitions.insert(number, partition);
         Ok(Some(next))
+    }
+
+    /// The first offset of a partition and one past its last.
+    fn watermarks(
+        &self,
+        consumer: &BaseConsumer<Context>,
+        number: i32,
+    ) -> Result<(i64, i64), IngestError> {
+        let topic = &self.options.topic;
+        let ask = || consumer.fetch_watermarks(topic, number, BROKER_TIMEOUT);
+        let unknown = RDKafkaErrorCode::UnknownPartition;
+        let answer = match ask() {
+            // Partitions were added, and the member that leads the group has seen them before us.
+            Err(error) if error.rdkafka_error_code() == Some(unknown) => {
+                consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT).and_then(|_| ask())
+            }
+            answer => answer,
+        };
+        answer.map_err(|source| IngestError::Kafka {
+            what: format!("the offsets of {topic}/{number} could not be asked"),
+            remedy: "check that the brokers are up".to_owned(),
+            source,
+        })
     }
 
     /// Whether every partition that the group gave us is halted.
