@@ -153,10 +153,18 @@ impl<'a> Round<'a> {
         for (fault, weight) in WEIGHTS {
             match throw.checked_sub(weight) {
                 Some(rest) => throw = rest,
+                None if matches!(fault, Fault::AddPartitions) && self.is_wide() => {
+                    return Fault::Kill;
+                }
                 None => return fault,
             }
         }
         unreachable!("the throw is less than the sum")
+    }
+
+    /// Whether the topic has all the partitions that it may get.
+    fn is_wide(&self) -> bool {
+        self.partitions >= MOST_PARTITIONS
     }
 
     fn inflict(&mut self, fault: Fault) {
@@ -234,9 +242,6 @@ impl<'a> Round<'a> {
     }
 
     fn add_partitions(&mut self) {
-        if self.partitions >= MOST_PARTITIONS {
-            return;
-        }
         self.partitions += 2;
         widen(&self.barracks.brokers, &self.barracks.topic, self.partitions);
         // A client that was there before does not know them at once.
