@@ -26,7 +26,7 @@ listens() { (exec 3<>"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
 
 with() { # COMMAND...
   if ! command -v go >/dev/null && [ ! -x "$home/versitygw" ]; then
-    echo "left out: the lake's own tests on S3 need Go: https://go.dev/dl" >&2
+    echo "left out: the lake's own tests on S3 need Go" >&2
     exec "$@"
   fi
   build

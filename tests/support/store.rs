@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::path::PathBuf;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
@@ -14,7 +14,7 @@ pub struct Store {
     folder: TempDir,
     port: u16,
     /// The store ends with this process: when nobody holds its input any more.
-    _life: ChildStdin,
+    _process: Child,
 }
 
 /// The store, or `None` with a word on how to get one where Go is missing.
@@ -22,7 +22,7 @@ pub fn store(test: &str) -> Option<&'static Store> {
     static STORE: OnceLock<Option<Store>> = OnceLock::new();
     let store = STORE.get_or_init(|| built().then(Store::start)).as_ref();
     if store.is_none() {
-        let needs = "a real S3 store, which is built with Go: https://go.dev/dl";
+        let needs = "a real S3 store, which is built with Go";
         assert!(std::env::var_os("CI").is_none(), "{test} needs {needs}");
         super::left_out(test, needs);
     }
@@ -39,7 +39,7 @@ impl Store {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let port = free_ports();
         let log = File::create(folder.path().join("store.log")).expect("a log file");
-        let mut process = Command::new(checkout("tests/s3/store.sh"))
+        let process = Command::new(checkout("tests/s3/store.sh"))
             .arg("run")
             .arg(folder.path().join("buckets"))
             .arg(port.to_string())
@@ -48,11 +48,10 @@ impl Store {
             .stderr(log)
             .spawn()
             .expect("the store's script runs");
-        let life = process.stdin.take().expect("it is piped");
         eventually("the store listens", 60, || {
             std::net::TcpStream::connect(("127.0.0.1", port)).ok()
         });
-        Self { folder, port, _life: life }
+        Self { folder, port, _process: process }
     }
 
     pub fn port(&self) -> u16 {
