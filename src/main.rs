@@ -16,6 +16,11 @@ use clap::Parser;
 use cli::Cli;
 use commands::{Context, Ending};
 
+/// The system's allocator keeps an arena for each of the many threads that rows pass through: an import
+/// of 10 M lines held 990 MiB with it and 409 with one arena.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 /// Done, but something was rejected and `--strict` asked.
 const REJECTED: u8 = 3;
 /// Interrupted; what was committed stays.

@@ -148,6 +148,13 @@ fn a_topic_that_was_created_anew_halts_until_the_epoch_is_raised() {
     broker.delete(topic);
     broker.create(topic, 1);
     produce(broker, topic, numbered(10..13));
+    let doctor = |topic: &str| {
+        let mut doctor = scene.onramp();
+        doctor.env("ONRAMP__INGEST__BROKERS", broker.address()).env("ONRAMP__INGEST__TOPIC", topic);
+        Answer::of(doctor.arg("doctor"))
+    };
+    assert!(doctor(topic).succeeded().stdout.contains("in cluster"));
+    assert!(doctor("no.such").stdout.contains("no.such does not exist"));
     let mut halted = Ingest::command(&scene, broker, topic, &[]);
     Answer::of(&mut halted).failed(1, &["halted", "ingest.epoch"]);
     let raised = Ingest::start(&scene, broker, topic, &[("ONRAMP__INGEST__EPOCH", "1")]);

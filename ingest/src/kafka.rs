@@ -11,6 +11,6 @@ mod options;
 mod producer;
 mod state;
 
-pub use consume::run;
+pub use consume::{check, run};
 pub use options::KafkaOptions;
 pub use producer::{Producer, ProducerError};

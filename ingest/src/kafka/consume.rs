@@ -53,7 +53,7 @@ fn consume(
     health: &Health,
     shutdown: &CancellationToken,
 ) -> Result<Counts, IngestError> {
-    let cluster = greet(&options)?;
+    let cluster = check(&options)?;
     let (config, topic) = (options.consumer(), options.topic.clone());
     let state = Arc::new(Mutex::new(State::new(options, runtime, cluster, committer)?));
     let consumer: BaseConsumer<Context> = config
@@ -108,8 +108,12 @@ fn poll(
     Ok(())
 }
 
-/// Asks the brokers who they are, so that a wrong address or topic is told at once.
-fn greet(options: &KafkaOptions) -> Result<String, IngestError> {
+/// Asks the brokers who they are, so that a wrong address or topic is told at once; the cluster's id.
+/// Blocks for up to ten seconds a question.
+///
+/// # Errors
+/// No broker answers, the topic does not exist, or the cluster has no id.
+pub fn check(options: &KafkaOptions) -> Result<String, IngestError> {
     let failed = |what: String, remedy: &str| {
         let remedy = remedy.to_owned();
         move |source| IngestError::Kafka { what, remedy, source }

@@ -1,19 +1,15 @@
 //! What the doctor looks at.
 
-use std::time::Duration;
-
 use object_store::ObjectStoreExt;
 use onramp_compute::sessions;
+use onramp_ingest::kafka;
 use onramp_lake::Lake;
 use onramp_schemas::tables;
-use tokio::net::TcpStream;
 
 use super::Check;
-use crate::commands::Context;
+use crate::commands::{Context, kafka_options};
 use crate::{funnels, instant};
 
-/// How long a broker may take to answer a connection.
-const CONNECT: Duration = Duration::from_secs(5);
 /// How far the newest event may lie ahead of the clock before one of both is wrong.
 const AHEAD_US: i64 = 3_600_000_000;
 
@@ -35,7 +31,7 @@ pub async fn all(context: &Context) -> Vec<Check> {
     }
     checks.push(timezone(context));
     match &context.config().ingest.brokers {
-        Some(brokers) => checks.push(reachable(brokers).await),
+        Some(_) => checks.push(topic(context).await),
         None => checks.push(Check::ok("kafka", "not configured")),
     }
     checks
@@ -150,18 +146,20 @@ fn timezone(context: &Context) -> Check {
     }
 }
 
-async fn reachable(brokers: &str) -> Check {
-    let mut problems = Vec::new();
-    for broker in brokers.split(',').map(str::trim) {
-        match tokio::time::timeout(CONNECT, TcpStream::connect(broker)).await {
-            Ok(Ok(_)) => return Check::ok("kafka", format!("{broker} takes connections")),
-            Ok(Err(error)) => problems.push(format!("{broker}: {error}")),
-            Err(_) => problems.push(format!("{broker}: no answer within {} s", CONNECT.as_secs())),
-        }
+/// Asks the brokers as `ingest` does: they answer, the topic is there, the cluster tells its name.
+async fn topic(context: &Context) -> Check {
+    let options = match kafka_options(context.config()) {
+        Ok(options) => options,
+        Err(error) => return Check::failed("kafka", format!("{error:#}"), "set ingest.brokers"),
+    };
+    let found = format!("{} is there", options.topic);
+    match tokio::task::spawn_blocking(move || kafka::check(&options)).await {
+        Ok(Ok(cluster)) => Check::ok("kafka", format!("{found}, in cluster {cluster}")),
+        Ok(Err(error)) => Check::failed(
+            "kafka",
+            error.to_string(),
+            "check ingest.brokers (host:port) and ingest.topic, and that no firewall is between",
+        ),
+        Err(error) => Check::failed("kafka", error.to_string(), "run it again"),
     }
-    Check::failed(
-        "kafka",
-        problems.join("; "),
-        "check ingest.brokers (host:port), that the brokers run and that no firewall is between",
-    )
 }
