@@ -1,12 +1,13 @@
 //! From a lake and a question to a report: catch up, load, compute.
 
-use chrono::{DateTime, Days, NaiveDate, TimeZone};
+use chrono::{DateTime, Days, NaiveDate};
 use chrono_tz::Tz;
 use onramp_lake::Lake;
 use onramp_schemas::funnel::Funnel;
 
 use crate::engine::Engine;
 use crate::error::ComputeError;
+use crate::metrics::calendar::local_midnight;
 use crate::metrics::{self, Report, Request, Thresholds};
 use crate::sessions::{
     CaughtUp, LoadRequest, OnProgress, Settings, catch_up, input_counts, load, watermark,
@@ -48,7 +49,7 @@ impl Moment {
     pub fn resolve(self, timezone: Tz) -> i64 {
         match self {
             Moment::Instant(at) => at,
-            Moment::Date(date) => midnight(date, timezone),
+            Moment::Date(date) => local_midnight(date, timezone),
         }
     }
 }
@@ -203,16 +204,6 @@ fn days_before(to: i64, zone: Tz) -> i64 {
     earlier.map_or(to.saturating_sub(DEFAULT_PERIOD_DAYS as i64 * 86_400_000_000), |time| {
         time.timestamp_micros()
     })
-}
-
-fn midnight(date: NaiveDate, zone: Tz) -> i64 {
-    let start = date.and_hms_opt(0, 0, 0).expect("midnight is a time of every day");
-    // A clock that jumps over midnight skips at most a few hours.
-    (0..96)
-        .find_map(|quarter| {
-            zone.from_local_datetime(&(start + chrono::TimeDelta::minutes(15 * quarter))).earliest()
-        })
-        .map_or_else(|| start.and_utc().timestamp_micros(), |time| time.timestamp_micros())
 }
 
 fn text(at: i64) -> String {

@@ -50,7 +50,7 @@ async fn dates_are_local_midnights() {
     assert_eq!(asked(&test, &request).await.unwrap().total_sessions, 1, "the end is exclusive");
     // In Beirut midnight of this day does not exist.
     let date = NaiveDate::from_ymd_opt(2023, 3, 26).unwrap();
-    assert_eq!(text(midnight(date, chrono_tz::Asia::Beirut)), "2023-03-25T22:00:00Z");
+    assert_eq!(text(local_midnight(date, chrono_tz::Asia::Beirut)), "2023-03-25T22:00:00Z");
 }
 
 #[tokio::test]
