@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    Context, Ending, completions, config, demo, doctor, funnel, generate, import, ingest, rebuild,
-    report, schema, sql, up,
+    Context, Ending, compact, completions, config, demo, doctor, funnel, generate, import, ingest,
+    rebuild, report, schema, sql, up,
 };
 use crate::config::Overrides;
 use crate::output::Format;
@@ -72,6 +72,7 @@ pub enum Command {
     Report(report::Report),
     Sql(sql::Sql),
     Rebuild(rebuild::Rebuild),
+    Compact(compact::Compact),
     Doctor(doctor::Doctor),
     Schema(schema::Schema),
     Funnel(funnel::Funnel),
@@ -109,6 +110,7 @@ impl Command {
             Command::Report(report) => report.run(context).await,
             Command::Sql(sql) => sql.run(context).await,
             Command::Rebuild(rebuild) => rebuild.run(context).await,
+            Command::Compact(compact) => compact.run(context).await,
             Command::Doctor(doctor) => doctor.run(context).await,
             Command::Schema(schema) => schema.run(context).await,
             Command::Funnel(funnel) => funnel.run(context).await,

@@ -1,5 +1,6 @@
 //! The commands, one file each, and what they share.
 
+pub mod compact;
 pub mod completions;
 pub mod config;
 pub mod demo;

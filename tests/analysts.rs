@@ -42,6 +42,16 @@ fn duckdb_polars_and_pandas_read_what_onramp_reads() {
     scene.run(world.iter().map(AsRef::as_ref).chain([path.as_os_str()])).succeeded();
     scene.run(["import".as_ref(), path.as_os_str()]).succeeded();
     scene.run(["report"]).succeeded();
+    for compacted in [false, true] {
+        if compacted {
+            scene.run(["compact"]).succeeded();
+        }
+        check(&scene, python);
+    }
+}
+
+/// Every reader counts what Onramp counts.
+fn check(scene: &Scene, python: &PathBuf) {
     let script = checkout("tests/analysts/read.py");
     let answer = Answer::of(Command::new(python).arg(script).arg(scene.lake())).succeeded();
     let found: Value = answer.json();

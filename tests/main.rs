@@ -5,6 +5,7 @@
 mod analysts;
 mod bad_input;
 mod cli;
+mod compact;
 mod faults;
 mod golden;
 mod http;

@@ -45,6 +45,16 @@ pub enum ComputeError {
         /// How often it was tried.
         attempts: usize,
     },
+    /// Another writer kept rewriting a table under compaction.
+    #[error(
+        "the table {table} kept changing under compaction ({attempts} attempts); run `onramp compact` again, what was merged stays"
+    )]
+    Compaction {
+        /// The table.
+        table: &'static str,
+        /// How often it was tried.
+        attempts: usize,
+    },
     /// Rows of `sessions` that this program did not write.
     #[error(
         "the table sessions holds a row that onramp did not write ({reason}); run `onramp rebuild`"

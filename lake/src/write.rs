@@ -153,13 +153,30 @@ impl FileWriter {
         Ok(())
     }
 
+    /// Bytes of the file so far; a row group counts once it is complete.
+    pub fn bytes(&self) -> usize {
+        self.open.as_ref().map_or(0, |open| open.encoder.bytes())
+    }
+
     /// Completes the file; `None` when it got no rows. It is durable on return.
     ///
     /// # Errors
     /// When the store fails.
-    pub async fn finish(mut self) -> Result<Option<PendingFile>, LakeError> {
+    pub async fn finish(self) -> Result<Option<PendingFile>, LakeError> {
+        self.finish_with(&[]).await
+    }
+
+    /// [`FileWriter::finish`]; `sequences` as in [`Table::write`].
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn finish_with(
+        mut self,
+        sequences: &[SequenceRange],
+    ) -> Result<Option<PendingFile>, LakeError> {
         let Some(Open { encoder, mut upload, path }) = self.open.take() else { return Ok(None) };
-        let finish = tokio::task::spawn_blocking(move || encoder.finish(&[]));
+        let given = sequences.to_vec();
+        let finish = tokio::task::spawn_blocking(move || encoder.finish(&given));
         let file = finish.await.map_err(|error| self.table.bad_batch(error.to_string()))??;
         let put = async {
             upload.put_part(PutPayload::from_bytes(file.bytes.clone())).await?;

@@ -63,6 +63,11 @@ impl Encoder {
         self.writer.inner().len()
     }
 
+    /// Bytes of the file so far; a row group counts once it is complete.
+    pub(super) fn bytes(&self) -> usize {
+        self.taken + self.buffered()
+    }
+
     /// Takes what is encoded so far; the writer counts its offsets by itself.
     pub(super) fn take(&mut self) -> Bytes {
         let bytes = std::mem::take(self.writer.inner_mut());
