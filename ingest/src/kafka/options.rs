@@ -61,7 +61,7 @@ impl Default for KafkaOptions {
 
 impl KafkaOptions {
     /// Settings of the consumer. The user's go first: what exactly-once rests on is not theirs.
-    pub(super) fn consumer(&self) -> ClientConfig {
+    pub fn consumer(&self) -> ClientConfig {
         let mut config = self.client();
         config
             .set("group.id", &self.group)
