@@ -9,7 +9,7 @@ use serde_json::Value;
 use crate::support::{Answer, Scene, checkout};
 
 /// A Python with the analysts' libraries, made once; `None` where there is no Python.
-fn python(test: &str) -> Option<&'static PathBuf> {
+pub fn python(test: &str) -> Option<&'static PathBuf> {
     static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
     let python = PYTHON.get_or_init(|| {
         let quiet = |command: &mut Command| {

@@ -1,54 +1,86 @@
 //! Exactly once under fire: a group that is killed, frozen, crowded and cut off at random, and a
 //! ledger that says what became of every record. See docs/faults.md.
 
+mod blows;
 mod dice;
 mod figures;
 mod harness;
 mod ledger;
 mod members;
+mod place;
 mod records;
+mod topics;
 mod world;
 
 use std::hash::{BuildHasher, Hasher};
 use std::mem::ManuallyDrop;
 
+use blows::Fault;
 use figures::Figures;
 use harness::Round;
+use place::Place;
 
-use crate::support::Scene;
-use crate::support::broker::own_broker;
+use crate::support::broker::own_brokers;
+use crate::support::left_out;
+use crate::support::store::store;
 
-/// Faults of a run when nobody asks for more.
-const DEFAULT_FAULTS: u32 = 12;
+/// Faults of a run when nobody asks for more, and of each of its rounds.
+const FEW: (u32, u32) = (14, 7);
 /// Faults that one topic and lake have to stand, at most.
 const ROUND: u32 = 25;
+
+/// With what every round begins, as far as it is possible there.
+const FIRST: [Fault; 3] = [Fault::UpsetStore, Fault::FillDisk, Fault::Delete];
 
 /// `ONRAMP_FAULTS` asks for more faults, `ONRAMP_FAULT_SEED` for those of an earlier run.
 #[test]
 fn nothing_is_lost_or_doubled_whatever_happens_to_the_group() {
     let test = "faults::nothing_is_lost_or_doubled_whatever_happens_to_the_group";
-    let Some(mut broker) = own_broker(test) else { return };
+    let Some(mut one) = own_brokers(test, 1) else { return };
     let asked = number("ONRAMP_FAULTS");
     let seed = number("ONRAMP_FAULT_SEED").unwrap_or_else(|| match asked {
         Some(_) => std::hash::RandomState::new().build_hasher().finish() % 1_000_000,
         None => 1,
     });
-    let faults = asked.map_or(DEFAULT_FAULTS, |asked| asked as u32);
+    // Three brokers take a while to start.
+    let mut three = asked.and_then(|_| own_brokers(test, 3));
+    let (faults, each) = asked.map_or(FEW, |asked| (asked as u32, ROUND));
     println!("ONRAMP_FAULT_SEED={seed} ONRAMP_FAULTS={faults}");
+    let python = crate::analysts::python("deletes in faults::nothing_is_lost");
+    let store = store("a bucket in faults::nothing_is_lost");
     let mut figures = Figures::default();
-    let mut round = 0;
-    while figures.total() < faults {
+    for seed in seed.. {
         // Removed only when all is well: who looks for a defect needs the lake and the logs.
-        let scene = ManuallyDrop::new(Scene::new());
-        println!("seed {} in {}", seed + round, scene.path("").display());
-        let mut group = Round::start(seed + round, &mut broker, &scene, &mut figures);
-        group.hurt(ROUND.min(faults - group.inflicted()));
+        let place = ManuallyDrop::new(match store {
+            Some(store) if seed % 2 == 0 => Place::bucket(store),
+            _ => Place::folder(),
+        });
+        if place.proxy.is_none() && place.disk.is_none() {
+            left_out("a full disk in faults::nothing_is_lost", "the right to mount a tmpfs");
+        }
+        let brokers = three.as_mut().filter(|_| seed / 2 % 2 == 0).unwrap_or(&mut one);
+        println!("seed {seed} in {} and {}", place.scene.path("").display(), place.lake.display());
+        let mut group = Round::start(seed, brokers, &place, python, &mut figures);
+        group.hurt(each.min(faults - group.inflicted()), &FIRST);
         let ledger = group.settle();
-        assert!(ledger.balances(), "seed {}: {ledger:#?}", seed + round);
-        drop(ManuallyDrop::into_inner(scene));
+        assert!(ledger.balances(), "seed {seed}: {ledger:#?}");
+        drop(ManuallyDrop::into_inner(place));
         println!("{}", figures.told());
-        round += 1;
+        if figures.total() >= faults {
+            break;
+        }
     }
+}
+
+#[test]
+fn three_brokers_are_killed_one_after_the_other() {
+    let test = "faults::three_brokers_are_killed_one_after_the_other";
+    let Some(mut brokers) = own_brokers(test, 3) else { return };
+    let (place, mut figures) = (Place::folder(), Figures::default());
+    let mut group = Round::start(3, &mut brokers, &place, None, &mut figures);
+    group.hurt(4, &[Fault::KillBroker, Fault::RestartBroker, Fault::Kill, Fault::KillBroker]);
+    let ledger = group.settle();
+    assert!(ledger.balances(), "{ledger:#?}");
 }
 
 fn number(variable: &str) -> Option<u64> {

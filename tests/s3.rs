@@ -1,6 +1,6 @@
 //! A lake in a bucket: what holds in a folder holds there, whatever becomes of the answers.
 
-mod proxy;
+pub mod proxy;
 
 use std::process::Stdio;
 use std::time::{Duration, Instant};
@@ -104,7 +104,7 @@ fn the_collector_answers_when_the_bucket_holds_it() {
     let Some(store) = store("s3::the_collector_answers_when_the_bucket_holds_it") else { return };
     let lake = store.lake();
     let commits = plan(Fault::FailAfter, Method::PUT, "_delta_log", 40);
-    let proxy = Proxy::start(store.port(), commits);
+    let proxy = Proxy::start(store.port(), Some(commits));
     let scene = bucket(&lake, &store.endpoint());
     let server = Server::start(&bucket(&lake, &proxy.endpoint()), &[]);
     for id in 0..20 {
@@ -133,7 +133,7 @@ fn assert_withstands(store: &Store, plan: Plan) {
     let folder = Scene::new();
     import(&folder, &path, &[]).succeeded();
     let what = format!("{plan:?}");
-    let proxy = Proxy::start(store.port(), plan);
+    let proxy = Proxy::start(store.port(), Some(plan));
     let through = bucket(&lake, &proxy.endpoint());
     let impatient = [("AWS_TIMEOUT", "2s"), ("ONRAMP__INGEST__FLUSH_ROWS", "250")];
     import(&through, &path, &impatient).succeeded();

@@ -3,12 +3,19 @@
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use super::ledger::Ledger;
+
 /// What was counted over all rounds.
 #[derive(Debug, Default)]
 pub struct Figures {
     pub faults: BTreeMap<String, u32>,
-    /// Armed members that ended otherwise before they passed their point.
+    /// Armed members that ended otherwise before they passed their point, and faults of the store
+    /// that no request met.
     pub unfired: u32,
+    /// Requests to the store that were answered wrongly.
+    pub store_faults_met: usize,
+    /// Rewrites and deletes that were killed.
+    pub killed_beside: u32,
     /// Members that gave up, by their last words.
     pub gave_up: BTreeMap<String, u32>,
     pub members_started: u32,
@@ -16,6 +23,7 @@ pub struct Figures {
     pub events: usize,
     pub dead_letters: usize,
     pub duplicates: usize,
+    pub erased: usize,
     pub commits: u64,
     /// From the end of a fault until everything produced before it was in the lake.
     pub recoveries: Vec<Duration>,
@@ -32,14 +40,21 @@ impl Figures {
         for (fault, count) in &self.faults {
             told += &format!("  {fault}: {count}\n");
         }
-        told += &format!("points not reached: {}\n", self.unfired);
+        told += &format!("not reached: {}\n", self.unfired);
+        told += &format!("requests to the store answered wrongly: {}\n", self.store_faults_met);
+        told += &format!("rewrites and deletes killed: {}\n", self.killed_beside);
         told += &format!("members started: {}\n", self.members_started);
         for (words, count) in &self.gave_up {
             told += &format!("  gave up: {count} × {words}\n");
         }
         told += &format!(
-            "records: {} = {} events + {} dead letters + {} duplicates; commits: {}\n",
-            self.records, self.events, self.dead_letters, self.duplicates, self.commits
+            "records: {} = {} events + {} dead letters + {} duplicates + {} deleted; commits: {}\n",
+            self.records,
+            self.events,
+            self.dead_letters,
+            self.duplicates,
+            self.erased,
+            self.commits
         );
         let mut recoveries = self.recoveries.clone();
         recoveries.sort_unstable();
@@ -52,6 +67,16 @@ impl Figures {
             at(100)
         );
         told
+    }
+
+    /// Adds what became of a round's records.
+    pub fn add(&mut self, ledger: &Ledger, commits: u64) {
+        self.records += ledger.records;
+        self.events += ledger.events;
+        self.dead_letters += ledger.dead_letters;
+        self.duplicates += ledger.duplicates;
+        self.erased += ledger.erased;
+        self.commits += commits;
     }
 
     pub fn count(&mut self, fault: impl Into<String>) {

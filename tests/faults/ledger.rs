@@ -10,13 +10,17 @@ use std::time::Duration;
 
 use datafusion::arrow::array::{Array, AsArray, RecordBatch};
 use datafusion::arrow::datatypes::Int64Type;
-use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use datafusion::parquet::arrow::arrow_reader::{
+    ArrowReaderOptions, ParquetRecordBatchReaderBuilder,
+};
 use rdkafka::ClientConfig;
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::KafkaError;
 use rdkafka::message::Message;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use serde_json::Value;
+
+use super::world::{DOOMED, UNKNOWN};
 
 /// A record's place in its topic: partition and offset.
 pub type Place = (i32, i64);
@@ -37,6 +41,8 @@ pub struct Ledger {
     pub events: usize,
     pub dead_letters: usize,
     pub duplicates: usize,
+    /// Events that were deleted, as the deletes may have done.
+    pub erased: usize,
     /// Records that stand nowhere.
     pub missing: Vec<Place>,
     /// Records that stand more than once.
@@ -59,11 +65,16 @@ impl Ledger {
     }
 }
 
-/// Draws the balance of a topic and the lake in a folder.
-pub fn ledger(brokers: &str, topic: &str, lake: &Path) -> Ledger {
+/// An offset for each partition.
+pub type Offsets = BTreeMap<i32, i64>;
+
+/// Draws the balance of a topic and the lake in a folder; events of the doomed client before `erased`
+/// may have been deleted, none when it is empty.
+pub fn ledger(brokers: &str, topic: &str, lake: &Path, erased: &Offsets) -> Ledger {
     let expected = expected(brokers, topic);
     let mut ledger = Ledger { records: expected.len(), ..Ledger::default() };
     let mut held = held(lake, topic);
+    let mut alive: HashSet<(i32, String)> = HashSet::new();
     for (place, expected) in expected {
         let mut stands = held.remove(&place).unwrap_or_default();
         if stands.iter().any(|held| matches!(held, Held::Event(_))) {
@@ -72,8 +83,12 @@ pub fn ledger(brokers: &str, topic: &str, lake: &Path) -> Ledger {
             ledger.void.extend((stands.len() < rows).then_some(place));
         }
         match &stands[..] {
+            [] if expected.may_be_gone(place, erased) => ledger.erased += 1,
             [] => ledger.missing.push(place),
-            [one] if *one == expected => match one {
+            [one] if expected.allows(one, erased) => match one {
+                Held::Event(id) if !alive.insert((place.0, id.clone())) => {
+                    ledger.doubled.push((place, stands));
+                }
                 Held::Event(_) => ledger.events += 1,
                 Held::DeadLetter => ledger.dead_letters += 1,
                 Held::Duplicate => ledger.duplicates += 1,
@@ -86,26 +101,43 @@ pub fn ledger(brokers: &str, topic: &str, lake: &Path) -> Ledger {
     ledger
 }
 
+/// What must have become of a record.
+struct Expected {
+    held: Held,
+    /// The id of an event of the doomed client, one that is sent again too.
+    doomed: Option<String>,
+}
+
+impl Expected {
+    fn may_be_gone(&self, place: Place, erased: &Offsets) -> bool {
+        self.doomed.is_some() && erased.get(&place.0).is_some_and(|end| place.1 < *end)
+    }
+
+    /// Once the first of its id was deleted, one that is sent again may be taken as the first.
+    fn allows(&self, held: &Held, erased: &Offsets) -> bool {
+        let again = matches!((held, &self.doomed), (Held::Event(id), Some(own)) if id == own);
+        *held == self.held || (again && !erased.is_empty())
+    }
+}
+
 /// What must have become of every committed record. The rule for the worlds of these tests: no JSON
 /// or a type of nobody is a dead letter; an id that its partition has had before is a duplicate.
-fn expected(brokers: &str, topic: &str) -> BTreeMap<Place, Held> {
+fn expected(brokers: &str, topic: &str) -> BTreeMap<Place, Expected> {
     let mut seen: HashSet<(i32, String)> = HashSet::new();
     let mut expected = BTreeMap::new();
     read(brokers, topic, |place, payload| {
         let record: Option<Value> = payload.and_then(|bytes| serde_json::from_slice(bytes).ok());
-        let known =
-            |event: &Value| event["type"].as_str().is_some_and(|t| t != super::world::UNKNOWN);
-        let held = match record.filter(known) {
-            None => Held::DeadLetter,
+        let known = |event: &Value| event["type"].as_str().is_some_and(|t| t != UNKNOWN);
+        let record = match record.filter(known) {
+            None => Expected { held: Held::DeadLetter, doomed: None },
             Some(event) => {
                 let id = event["id"].as_str().expect("a world's events have ids").to_owned();
-                match seen.insert((place.0, id.clone())) {
-                    true => Held::Event(id),
-                    false => Held::Duplicate,
-                }
+                let doomed = (event["clientid"] == DOOMED).then(|| id.clone());
+                let first = seen.insert((place.0, id.clone()));
+                Expected { held: if first { Held::Event(id) } else { Held::Duplicate }, doomed }
             }
         };
-        expected.insert(place, held);
+        expected.insert(place, record);
     });
     expected
 }
@@ -190,7 +222,10 @@ fn rows(lake: &Path, table: &str, mut each: impl FnMut(&RecordBatch, usize)) {
     log.advance();
     for path in &log.files {
         let file = File::open(log.table.join(path)).expect("a file that the log names is there");
-        let reader = ParquetRecordBatchReaderBuilder::try_new(file).expect("Parquet");
+        // Whoever wrote it: texts are read as texts.
+        let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+        let reader = ParquetRecordBatchReaderBuilder::try_new_with_options(file, plain);
+        let reader = reader.expect("Parquet");
         for rows in reader.build().expect("a reader") {
             let rows = rows.expect("rows");
             (0..rows.num_rows()).for_each(|row| each(&rows, row));

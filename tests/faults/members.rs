@@ -105,6 +105,7 @@ impl Member {
         match (status.code(), status.signal()) {
             (Some(0), _) => Ended::Well,
             (_, Some(9)) => Ended::Killed,
+            (_, Some(15)) => Ended::Ill("it was told to end before it listened".to_owned()),
             _ => Ended::Ill(said.lines().rev().take(4).collect::<Vec<_>>().join(" < ")),
         }
     }

@@ -9,8 +9,8 @@ use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use serde_json::{Value, json};
 use sha2::Digest;
 
-use super::harness::create;
 use super::members::{Barracks, Ended};
+use super::topics::create;
 use crate::support::broker::{Broker, broker};
 use crate::support::{Scene, event, eventually};
 

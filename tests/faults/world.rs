@@ -14,6 +14,9 @@ use crate::support::eventually;
 /// A type that nobody has registered: such a record must become a dead letter.
 pub const UNKNOWN: &str = "com.nobody.happened";
 
+/// The client whose events are deleted while others are appended.
+pub const DOOMED: &str = "doomed";
+
 /// Records of one turn, and the pause before the next: about 400 records a second.
 const TURN: (u32, Duration) = (20, Duration::from_millis(50));
 
@@ -58,7 +61,7 @@ impl World {
                 producer.poll(TURN.1);
                 std::thread::park_timeout(TURN.1);
             }
-            producer.flush(Duration::from_secs(60)).expect("everything is acknowledged");
+            producer.flush(Duration::from_secs(120)).expect("everything is acknowledged");
             records.produced
         });
         Self { stop, partitions, thread }
@@ -154,6 +157,7 @@ impl Records {
         let (day, hour, minute) = (1 + id / 86_400 % 28, id / 3_600 % 24, id / 60 % 60);
         let time = format!("2026-02-{day:02}T{hour:02}:{minute:02}:{:02}Z", id % 60);
         let event = crate::support::event(&id.to_string(), &session.to_string(), "x", &time, "{}");
-        event.replace("onboarding.x", kind).into_bytes()
+        let client = if session % 8 == 5 { DOOMED } else { "acme" };
+        event.replace("onboarding.x", kind).replace("acme", client).into_bytes()
     }
 }

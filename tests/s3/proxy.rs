@@ -60,29 +60,28 @@ pub struct Proxy {
 
 struct Shared {
     store: u16,
-    plan: Plan,
-    dice: Mutex<Dice>,
+    dice: Mutex<Option<Dice>>,
     met: AtomicUsize,
 }
 
-/// What is left of the plan.
+/// A plan, and what is left of it.
 struct Dice {
+    plan: Plan,
     state: u64,
     burst: usize,
     left: usize,
 }
 
 impl Proxy {
-    /// A proxy on a port of its own before the store at port `store`.
-    pub fn start(store: u16, plan: Plan) -> Self {
-        eprintln!("{plan:?}");
+    /// A proxy on a port of its own before the store at port `store`; without a plan it breaks nothing.
+    pub fn start(store: u16, plan: Option<Plan>) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(1)
             .enable_all()
             .build()
             .expect("a runtime");
-        let dice = Mutex::new(Dice { state: plan.seed, burst: 0, left: plan.times });
-        let shared = Arc::new(Shared { store, plan, dice, met: AtomicUsize::new(0) });
+        let dice = Mutex::new(plan.map(Dice::new));
+        let shared = Arc::new(Shared { store, dice, met: AtomicUsize::new(0) });
         let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
         let port = listener.local_addr().expect("its address").port();
         let router = Router::new().fallback(pass).with_state(Arc::clone(&shared));
@@ -94,7 +93,12 @@ impl Proxy {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// How many requests met the fault.
+    /// From now on it follows this plan, or breaks nothing.
+    pub fn follow(&self, plan: Option<Plan>) {
+        *self.shared.dice.lock().expect("nobody panics with it") = plan.map(Dice::new);
+    }
+
+    /// How many requests met a fault.
     pub fn met(&self) -> usize {
         self.shared.met.load(Ordering::SeqCst)
     }
@@ -102,25 +106,34 @@ impl Proxy {
 
 impl Shared {
     fn fault(&self, request: &Request) -> Option<Fault> {
-        let uri = request.uri().to_string();
-        if request.method() != self.plan.method || !uri.contains(self.plan.part) {
-            return None;
-        }
         let mut dice = self.dice.lock().expect("nobody panics with it");
-        if dice.burst > 0 {
-            dice.burst -= 1;
-        } else if dice.left == 0 || dice.roll() >= self.plan.percent {
-            return None;
-        } else {
-            dice.left -= 1;
-            dice.burst = if self.plan.fault == Fault::SlowDown { 2 } else { 0 };
-        }
+        let fault = dice.as_mut()?.meets(request.method(), &request.uri().to_string())?;
         self.met.fetch_add(1, Ordering::SeqCst);
-        Some(self.plan.fault)
+        Some(fault)
     }
 }
 
 impl Dice {
+    fn new(plan: Plan) -> Self {
+        eprintln!("{plan:?}");
+        Self { state: plan.seed, burst: 0, left: plan.times, plan }
+    }
+
+    fn meets(&mut self, method: &Method, uri: &str) -> Option<Fault> {
+        if method != self.plan.method || !uri.contains(self.plan.part) {
+            return None;
+        }
+        if self.burst > 0 {
+            self.burst -= 1;
+        } else if self.left == 0 || self.roll() >= self.plan.percent {
+            return None;
+        } else {
+            self.left -= 1;
+            self.burst = if self.plan.fault == Fault::SlowDown { 2 } else { 0 };
+        }
+        Some(self.plan.fault)
+    }
+
     /// 0 to 99, by splitmix64.
     fn roll(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9E37_79B9_7F4A_7C15);

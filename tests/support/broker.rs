@@ -1,4 +1,4 @@
-//! A real Apache Kafka broker, started once for all tests that need one.
+//! Real Apache Kafka brokers: one that all tests share, or a cluster of a test's own.
 
 use std::fs::File;
 use std::path::PathBuf;
@@ -9,17 +9,18 @@ use tempfile::TempDir;
 
 use super::{checkout, eventually, free_ports};
 
+/// A cluster of one broker or three.
 pub struct Broker {
     folder: TempDir,
-    port: u16,
-    /// The broker ends with this process: when nobody holds its input any more.
-    process: Child,
+    ports: Vec<u16>,
+    /// A broker ends with its process: when nobody holds its input any more. None while it is away.
+    processes: Vec<Option<Child>>,
 }
 
 /// The broker, or `None` with a word on how to get one where Java or Maven is missing.
 pub fn broker(test: &str) -> Option<&'static Broker> {
     static BROKER: OnceLock<Option<Broker>> = OnceLock::new();
-    let broker = BROKER.get_or_init(|| tools().then(Broker::start)).as_ref();
+    let broker = BROKER.get_or_init(|| tools().then(|| Broker::start(1))).as_ref();
     if broker.is_none() {
         let needs = "a real Kafka: apt-get install -y maven openjdk-17-jre-headless";
         super::left_out(test, needs);
@@ -27,10 +28,10 @@ pub fn broker(test: &str) -> Option<&'static Broker> {
     broker
 }
 
-/// A broker that no other test shares, so that it may be killed.
-pub fn own_broker(test: &str) -> Option<Broker> {
+/// A cluster that no other test shares, so that its brokers may be killed.
+pub fn own_brokers(test: &str, brokers: usize) -> Option<Broker> {
     // The shared one resolves the jars; two at once would be in each other's way.
-    broker(test).map(|_| Broker::start())
+    broker(test).map(|_| Broker::start(brokers))
 }
 
 fn tools() -> bool {
@@ -46,25 +47,29 @@ fn tools() -> bool {
 }
 
 impl Broker {
-    fn start() -> Self {
-        let script = checkout("tests/kafka/broker.sh");
-        let jars = Command::new(&script).arg("jars").status().expect("bash runs");
-        assert!(jars.success(), "the broker's jars could not be resolved");
+    fn start(brokers: usize) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let port = free_ports();
-        let process = Self::run(&folder, port);
-        let broker = Self { folder, port, process };
-        broker.await_up();
-        broker
+        let mut ports: Vec<u16> = Vec::new();
+        while ports.len() < brokers {
+            let port = free_ports();
+            if ports.iter().all(|taken| taken.abs_diff(port) > 1) {
+                ports.push(port);
+            }
+        }
+        let mut cluster = Self { folder, processes: Vec::new(), ports };
+        let ports = cluster.ports.iter().map(u16::to_string);
+        let laid_out = cluster.script("format").args(ports).status().expect("bash runs");
+        assert!(laid_out.success(), "the cluster could not be laid out");
+        cluster.processes = (0..brokers).map(|broker| Some(cluster.run(broker))).collect();
+        (0..brokers).for_each(|broker| cluster.await_up(broker));
+        cluster
     }
 
-    fn run(folder: &TempDir, port: u16) -> Child {
-        let log = folder.path().join("broker.log");
+    fn run(&self, broker: usize) -> Child {
+        let log = self.folder.path().join(format!("broker-{broker}.log"));
         let log = File::options().create(true).append(true).open(log).expect("a log file");
-        Command::new(checkout("tests/kafka/broker.sh"))
-            .arg("run")
-            .arg(folder.path().join("data"))
-            .arg(port.to_string())
+        self.script("run")
+            .arg((broker + 1).to_string())
             .stdin(Stdio::piped())
             .stdout(log.try_clone().expect("a second handle"))
             .stderr(log)
@@ -72,22 +77,45 @@ impl Broker {
             .expect("the broker's script runs")
     }
 
-    fn await_up(&self) {
+    /// A command of the script for this cluster.
+    fn script(&self, command: &str) -> Command {
+        let mut script = Command::new(checkout("tests/kafka/broker.sh"));
+        script.arg(command).arg(self.data());
+        script
+    }
+
+    fn await_up(&self, broker: usize) {
         eventually("the broker listens", 60, || {
-            std::net::TcpStream::connect(("127.0.0.1", self.port)).ok()
+            std::net::TcpStream::connect(("127.0.0.1", self.ports[broker])).ok()
         });
     }
 
-    /// Kills the broker (SIGKILL) and starts it again on what it left.
-    pub fn restart(&mut self) {
-        drop(self.process.stdin.take());
-        self.process.wait().expect("the broker's script ends");
-        self.process = Self::run(&self.folder, self.port);
-        self.await_up();
+    /// How many brokers there are, those that are away too.
+    pub fn count(&self) -> usize {
+        self.ports.len()
     }
 
+    /// Kills a broker (SIGKILL).
+    pub fn kill(&mut self, broker: usize) {
+        if let Some(mut process) = self.processes[broker].take() {
+            drop(process.stdin.take());
+            process.wait().expect("the broker's script ends");
+        }
+    }
+
+    /// Starts every broker that is away on what it left.
+    pub fn up(&mut self) {
+        for broker in 0..self.count() {
+            if self.processes[broker].is_none() {
+                self.processes[broker] = Some(self.run(broker));
+                self.await_up(broker);
+            }
+        }
+    }
+
+    /// Where the brokers listen, separated by commas.
     pub fn address(&self) -> String {
-        format!("127.0.0.1:{}", self.port)
+        self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
     }
 
     fn data(&self) -> PathBuf {
@@ -96,15 +124,9 @@ impl Broker {
 
     /// Creates a topic with so many partitions.
     pub fn create(&self, topic: &str, partitions: u32) {
+        let partitions = partitions.to_string();
         eventually("the topic is created", 60, || {
-            let made = self.topics(&[
-                "--create",
-                "--topic",
-                topic,
-                "--partitions",
-                &partitions.to_string(),
-            ]);
-            made.then_some(())
+            self.topics(&["--create", "--topic", topic, "--partitions", &partitions]).then_some(())
         });
     }
 
@@ -113,10 +135,7 @@ impl Broker {
     }
 
     fn topics(&self, args: &[&str]) -> bool {
-        Command::new(checkout("tests/kafka/broker.sh"))
-            .arg("topics")
-            .arg(self.data())
-            .arg(self.port.to_string())
+        self.script("topics")
             .args(args)
             .stdout(Stdio::null())
             .stderr(Stdio::null())

@@ -50,11 +50,16 @@ impl Scene {
             .env("XDG_DATA_HOME", self.path("data"))
             .arg("--lake")
             .stdin(Stdio::null());
+        self.reach(&mut command);
+        command
+    }
+
+    /// Gives a command the lake's address as an argument, and what it takes to reach it.
+    pub fn reach(&self, command: &mut Command) {
         match &self.remote {
             Some((lake, variables)) => command.arg(lake).envs(variables.iter().cloned()),
             None => command.arg(self.lake()),
         };
-        command
     }
 
     /// Runs the binary and takes its answer.

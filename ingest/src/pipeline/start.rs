@@ -10,7 +10,7 @@ use object_store::path::Path;
 use onramp_lake::{DataFile, Table};
 use onramp_schemas::event::identity;
 use parquet::arrow::ProjectionMask;
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
 use parquet::errors::ParquetError;
 
 use super::buffer::content_hash_of;
@@ -115,7 +115,11 @@ pub(super) async fn read_batches(
     let failed = |source| IngestError::DataFile { path: file.path.clone(), source };
     let fetch = async || table.store().get(&Path::from(file.path.as_str())).await?.bytes().await;
     let bytes = fetch().await.map_err(|error| failed(ParquetError::External(error.into())))?;
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(failed)?;
+    // Another program that wrote a file anew may have noted other Arrow types in it, views of texts for
+    // example; the Parquet types are the same in every file.
+    let plain = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let builder =
+        ParquetRecordBatchReaderBuilder::try_new_with_options(bytes, plain).map_err(failed)?;
     let columns = ProjectionMask::columns(builder.parquet_schema(), columns.iter().copied());
     let batches: Result<Vec<_>, _> =
         builder.with_projection(columns).build().map_err(failed)?.collect();
