@@ -9,6 +9,7 @@ mod context;
 mod mirror;
 mod options;
 mod producer;
+mod same;
 mod state;
 
 pub use consume::{check, run};

@@ -43,14 +43,15 @@ pub enum Fault {
     KillBroker,
     AddPartitions,
     Rewrite,
+    Compact,
     Delete,
     UpsetStore,
     FillDisk,
 }
 
 /// How often each is chosen where all are possible, of 100.
-const WEIGHTS: [(Fault, u64); 14] = [
-    (Fault::KillAtPoint, 27),
+const WEIGHTS: [(Fault, u64); 15] = [
+    (Fault::KillAtPoint, 22),
     (Fault::Kill, 8),
     (Fault::Zombie, 9),
     (Fault::Terminate, 4),
@@ -61,6 +62,7 @@ const WEIGHTS: [(Fault, u64); 14] = [
     (Fault::KillBroker, 5),
     (Fault::AddPartitions, 2),
     (Fault::Rewrite, 5),
+    (Fault::Compact, 5),
     (Fault::Delete, 5),
     (Fault::UpsetStore, 12),
     (Fault::FillDisk, 5),
@@ -115,6 +117,7 @@ impl Round<'_> {
                 let command = self.dice.one(&["report", "rebuild"]);
                 self.beside(self.onramp(command));
             }
+            Fault::Compact => self.beside(self.onramp("compact")),
             Fault::Delete => self.delete(),
             Fault::FillDisk => self.fill_disk(),
         }

@@ -14,11 +14,11 @@ use super::topics::create;
 use crate::support::broker::{Broker, broker};
 use crate::support::{Scene, event, eventually};
 
-const TIME: &str = "2026-03-01T10:00:00Z";
+pub const TIME: &str = "2026-03-01T10:00:00Z";
 
-type Produced<'a> = BaseRecord<'a, [u8], [u8]>;
+pub type Produced<'a> = BaseRecord<'a, [u8], [u8]>;
 
-fn producer(broker: &Broker, settings: &[(&str, &str)]) -> BaseProducer {
+pub fn producer(broker: &Broker, settings: &[(&str, &str)]) -> BaseProducer {
     let mut config = ClientConfig::new();
     config.set("bootstrap.servers", broker.address());
     for (name, value) in settings {
@@ -27,7 +27,7 @@ fn producer(broker: &Broker, settings: &[(&str, &str)]) -> BaseProducer {
     config.create().unwrap()
 }
 
-fn send(producer: &BaseProducer, record: Produced<'_>) {
+pub fn send(producer: &BaseProducer, record: Produced<'_>) {
     producer.send(record).map_err(|(error, _)| error).unwrap();
     producer.flush(Duration::from_secs(30)).unwrap();
 }

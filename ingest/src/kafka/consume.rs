@@ -149,7 +149,8 @@ fn judge(error: KafkaError, topic: &str) -> Result<(), IngestError> {
     let code = error.rdkafka_error_code();
     let remedy = match code {
         Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
-            "the topic was truncated or created anew under us; see docs/operations.md"
+            "the topic was truncated or created anew under this process; start it again, it then says what \
+             is missing, and raise ingest.epoch to go on with what is there"
         }
         Some(
             RDKafkaErrorCode::Authentication

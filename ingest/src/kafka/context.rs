@@ -29,20 +29,18 @@ impl Context {
 
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
         let mut state = self.state();
+        let numbers: Vec<i32> = partitions.elements().iter().map(|e| e.partition()).collect();
+        let started =
+            numbers.iter().try_for_each(|&number| state.start(consumer, number).map(drop));
+        if let Err(error) = started.and_then(|()| state.halt_what_differs(consumer, &numbers)) {
+            state.failure = Some(error);
+        }
         let mut starts = TopicPartitionList::new();
         for element in partitions.elements() {
             let partition = element.partition();
-            match state.start(consumer, partition) {
-                Ok(Some(offset)) => {
-                    let offset = Offset::Offset(offset);
-                    if let Err(source) =
-                        starts.add_partition_offset(element.topic(), partition, offset)
-                    {
-                        state.fail("a start offset could not be set", "report this", source);
-                    }
-                }
-                Ok(None) => {}
-                Err(error) => state.failure = Some(error),
+            let Some(offset) = state.position(partition).map(Offset::Offset) else { continue };
+            if let Err(source) = starts.add_partition_offset(element.topic(), partition, offset) {
+                state.fail("a start offset could not be set", "report this", source);
             }
         }
         let assigned = match consumer.rebalance_protocol() {

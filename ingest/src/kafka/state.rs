@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::error::KafkaError;
 use rdkafka::message::{BorrowedMessage, Headers, Message};
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
@@ -12,6 +12,7 @@ use tokio::runtime::Handle;
 use super::context::Context;
 use super::mirror::Mirror;
 use super::options::KafkaOptions;
+use super::same;
 use crate::error::IngestError;
 use crate::faults::{self, Point};
 use crate::observability as names;
@@ -22,6 +23,13 @@ const WATCHED_RECORDS: usize = 10_000;
 
 /// How long a question to the brokers may take.
 pub const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The pause before a question is asked again.
+const ASK_AGAIN: Duration = Duration::from_millis(200);
+
+/// Why a topic that is long enough is not the one that was read.
+const ANOTHER_RECORD: &str =
+    "Another record is where the lake's last event came from: the topic was created anew";
 
 pub struct State {
     options: KafkaOptions,
@@ -99,41 +107,71 @@ impl State {
             self.committer.check_window(others + 1, &self.options.pipeline)?;
             self.committer.start(&app_id, low).await
         })?;
-        if let Some(position) = partition.base
-            && let Some(reason) = changed(position, low, high)
-        {
-            let error = IngestError::TopicChanged { app_id, position, low, high, reason };
-            tracing::error!(%error, "partition halted");
-            self.halted.insert(number);
-            return Ok(None);
-        }
         let next = partition.next;
+        let reason = partition.base.and_then(|position| changed(position, low, high));
         self.halted.remove(&number);
         self.partitions.insert(number, partition);
+        if let Some(reason) = reason {
+            self.halt(number, (low, high), reason);
+            return Ok(None);
+        }
         Ok(Some(next))
     }
 
-    /// The first offset of a partition and one past its last.
+    /// Halts those of the partitions just started whose topic holds other records than those that
+    /// the lake has read, although it is long enough.
+    pub fn halt_what_differs(
+        &mut self,
+        consumer: &BaseConsumer<Context>,
+        started: &[i32],
+    ) -> Result<(), IngestError> {
+        let held =
+            started.iter().filter_map(|number| Some((*number, self.partitions.get(number)?)));
+        let last = held.filter_map(|(number, partition)| Some((number, partition.last?))).collect();
+        for number in same::differing(&self.options, last)? {
+            let watermarks = self.watermarks(consumer, number)?;
+            self.halt(number, watermarks, ANOTHER_RECORD);
+        }
+        Ok(())
+    }
+
+    fn halt(&mut self, number: i32, (low, high): (i64, i64), reason: &'static str) {
+        let Some(partition) = self.partitions.remove(&number) else { return };
+        let (app_id, position) = (partition.app_id.to_string(), partition.next);
+        let error = IngestError::TopicChanged { app_id, position, low, high, reason };
+        tracing::error!(%error, "partition halted");
+        self.halted.insert(number);
+    }
+
+    /// The first offset of a partition and one past its last. Asked again for a while: the broker
+    /// may be going away while another takes over, and partitions that were added just now may be
+    /// known to the member that leads the group and not to us.
     fn watermarks(
         &self,
         consumer: &BaseConsumer<Context>,
         number: i32,
     ) -> Result<(i64, i64), IngestError> {
         let topic = &self.options.topic;
-        let ask = || consumer.fetch_watermarks(topic, number, BROKER_TIMEOUT);
-        let unknown = RDKafkaErrorCode::UnknownPartition;
-        let answer = match ask() {
-            // Partitions were added, and the member that leads the group has seen them before us.
-            Err(error) if error.rdkafka_error_code() == Some(unknown) => {
-                consumer.fetch_metadata(Some(topic), BROKER_TIMEOUT).and_then(|_| ask())
+        let until = Instant::now() + BROKER_TIMEOUT;
+        loop {
+            let left = until.saturating_duration_since(Instant::now());
+            match consumer.fetch_watermarks(topic, number, left) {
+                Ok(found) => return Ok(found),
+                Err(error) if left > ASK_AGAIN => {
+                    tracing::info!(%error, number, "asking for the offsets again");
+                    std::thread::sleep(ASK_AGAIN);
+                    // Whatever the answer, it is the question that makes the client look around.
+                    let _ = consumer.fetch_metadata(Some(topic), left);
+                }
+                Err(source) => {
+                    return Err(IngestError::Kafka {
+                        what: format!("the offsets of {topic}/{number} could not be asked"),
+                        remedy: "check that the brokers are up".to_owned(),
+                        source,
+                    });
+                }
             }
-            answer => answer,
-        };
-        answer.map_err(|source| IngestError::Kafka {
-            what: format!("the offsets of {topic}/{number} could not be asked"),
-            remedy: "check that the brokers are up".to_owned(),
-            source,
-        })
+        }
     }
 
     /// Whether every partition that the group gave us is halted.

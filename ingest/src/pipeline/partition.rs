@@ -19,6 +19,9 @@ pub struct Partition {
     pub duplicates_held: Option<i64>,
     /// What was accepted within the last W sequences.
     pub window: Window,
+    /// The last event that the lake held of it when it was started: its sequence and identity. None
+    /// if there was none within the last W sequences.
+    pub last: Option<(i64, u128)>,
 }
 
 impl Partition {

@@ -64,6 +64,7 @@ impl Committer {
             next: base.unwrap_or(first),
             duplicates_held: self.duplicates_next(app_id),
             window: Window::new(self.window_width()),
+            last: None,
         };
         if base.is_some_and(|base| base > first) {
             self.rebuild_window(&mut partition).await?;
@@ -93,6 +94,7 @@ impl Committer {
             }
         }
         found.sort_unstable_by_key(|&(sequence, ..)| sequence);
+        partition.last = found.last().map(|&(sequence, identity, _)| (sequence, identity));
         for (sequence, identity, content) in found {
             partition.window.observe(sequence, identity, content);
         }
