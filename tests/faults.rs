@@ -59,7 +59,7 @@ fn nothing_is_lost_or_doubled_whatever_happens_to_the_group() {
         if place.proxy.is_none() && place.disk.is_none() {
             left_out("a full disk in faults::nothing_is_lost", "the right to mount a tmpfs");
         }
-        let brokers = three.as_mut().filter(|_| seed / 2 % 2 == 0).unwrap_or(&mut one);
+        let brokers = three.as_mut().filter(|_| seed % 3 == 0).unwrap_or(&mut one);
         println!("seed {seed} in {} and {}", place.scene.path("").display(), place.lake.display());
         let mut group = Round::start(seed, brokers, &place, python, &mut figures);
         group.hurt(each.min(faults - group.inflicted()), &FIRST);

@@ -8,7 +8,7 @@ use std::process::{Child, Command, ExitStatus, Stdio};
 use crate::support::{Scene, eventually};
 
 /// How long a silent member keeps its partitions.
-pub const SESSION_TIMEOUT_MS: u64 = 1_500;
+pub const SESSION_TIMEOUT_MS: u64 = 2_000;
 
 /// One `onramp ingest`.
 pub struct Member {

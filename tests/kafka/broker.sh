@@ -62,6 +62,8 @@ transaction.state.log.min.isr=$alive
 transaction.state.log.num.partitions=1
 group.initial.rebalance.delay.ms=0
 group.min.session.timeout.ms=1000
+broker.session.timeout.ms=3000
+broker.heartbeat.interval.ms=500
 PROPERTIES
     (java_main "$dir" kafka.tools.StorageTool format -t "$id" -c "$dir/$node.properties") >"$dir/format-$node.log"
   done
