@@ -40,7 +40,7 @@ impl<'a> Barracks<'a> {
         scene.write(
             "onramp.toml",
             format!(
-                "[ingest]\nsession_timeout_ms = {SESSION_TIMEOUT_MS}\nflush_interval_ms = 150\n\
+                "[ingest]\nsession_timeout_ms = {SESSION_TIMEOUT_MS}\nflush_interval_ms = 250\n\
                  [ingest.properties]\n\"topic.metadata.refresh.interval.ms\" = \"1000\"\n"
             ),
         );
