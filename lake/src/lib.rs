@@ -27,6 +27,7 @@ mod rewriter;
 mod snapshot;
 mod store;
 mod table;
+mod widen;
 mod write;
 
 pub use appender::Appender;

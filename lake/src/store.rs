@@ -191,12 +191,20 @@ impl Lake {
         Arc::clone(&self.inner.store)
     }
 
-    /// Opens a table, creating it first when it is not there. Any number of processes may do so at once.
+    /// Opens a table, creating it first when it is not there, and adding to it the columns that an earlier version of this
+    /// program did not have. Any number of processes may do so at once.
     ///
     /// # Errors
     /// When the store fails, cannot do conditional puts, or holds another table in this place.
     pub async fn create(&self, def: &'static tables::Table) -> Result<Table, LakeError> {
-        if let Some(table) = self.open_table(def).await? {
+        let opened = match self.open_table(def).await {
+            Err(LakeError::SchemaMismatch { .. }) => {
+                Table::widen(self, def).await?;
+                self.open_table(def).await?
+            }
+            opened => opened?,
+        };
+        if let Some(table) = opened {
             return Ok(table);
         }
         if self.inner.url.scheme() != "file" {

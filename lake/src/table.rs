@@ -40,7 +40,7 @@ pub struct Table {
 }
 
 impl Table {
-    fn at(lake: &Lake, def: &'static tables::Table) -> Self {
+    pub(crate) fn at(lake: &Lake, def: &'static tables::Table) -> Self {
         let store =
             Arc::new(PrefixStore::new(lake.root_store(), lake.prefix().clone().join(def.name)));
         let mut url = lake.url();
@@ -137,7 +137,7 @@ impl Table {
         Ok(Bytes::from(lines.map(|line| line.to_string()).join("\n")))
     }
 
-    fn delta_schema(&self) -> Result<Value, LakeError> {
+    pub(crate) fn delta_schema(&self) -> Result<Value, LakeError> {
         let mismatch = |difference: String| self.mismatch(difference);
         let schema: StructType = self
             .def
@@ -148,7 +148,7 @@ impl Table {
         serde_json::to_value(&schema).map_err(|error| mismatch(error.to_string()))
     }
 
-    fn mismatch(&self, difference: String) -> LakeError {
+    pub(crate) fn mismatch(&self, difference: String) -> LakeError {
         LakeError::SchemaMismatch { table: self.def.name, url: self.url.to_string(), difference }
     }
 

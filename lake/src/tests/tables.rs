@@ -126,6 +126,28 @@ async fn a_table_of_another_shape_is_refused() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn columns_of_a_newer_program_are_added_once() {
+    for place in Place::all() {
+        let lake = place.lake();
+        let without = |text: String| text.replace(r#"\"name\":\"label\""#, r#"\"name\":\"other\""#);
+        let error = recreate(&lake, without).await.unwrap_err();
+        assert!(error.to_string().contains("lacks the column label"), "{error}");
+        let creators = (0..4).map(|_| {
+            let lake = place.lake();
+            tokio::spawn(async move { lake.create(&NUMBERS).await.unwrap() })
+        });
+        for creator in creators.collect::<Vec<_>>() {
+            assert_eq!(creator.await.unwrap().snapshot().await.unwrap().version, 1);
+        }
+        let table = lake.create(&NUMBERS).await.unwrap();
+        let mut appender = appender(&lake).await;
+        append(&mut appender, "a", 0, 4).await;
+        assert_eq!(contents(&table).await["a"], sequences(0..4));
+        assert_eq!(opened_by_delta(&table).await.version(), Some(2));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_table_with_more_columns_is_accepted() {
     let place = &Place::all()[0];
     let more =
