@@ -17,11 +17,9 @@ mod properties;
 #[cfg(test)]
 mod tests;
 
-pub use fate::{Fate, LostHow};
+pub use fate::{Fate, LostHow, Outlook};
 pub use merge::{Ambiguous, merge};
 pub use rules::Rules;
-
-use rules::Reached;
 
 /// What the fold needs to know of one event.
 ///
@@ -65,6 +63,82 @@ pub struct CodedError {
     pub code: Arc<str>,
 }
 
+/// What the events of a session make of it: true as of the last of them and of any later instant.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// As [`Folded::stage_at`].
+    pub stage_at: Vec<Option<i64>>,
+    /// As [`Folded::reached`].
+    pub reached: u32,
+    /// As [`Folded::in_horizon`].
+    pub in_horizon: u32,
+    /// As [`Folded::furthest`].
+    pub furthest: usize,
+    /// As [`Folded::first_event_at`].
+    pub first_event_at: i64,
+    /// As [`Folded::last_event_at`].
+    pub last_event_at: i64,
+    /// An abandonment stands: no activity followed.
+    pub given_up: bool,
+    /// In strict order, the first event after the furthest stage that interrupts.
+    pub interrupted_at: Option<i64>,
+    /// Why it is lost if it is, in its own words: the standing abandonment's reason, else the last
+    /// error code at its furthest stage.
+    pub reason: Option<Arc<str>>,
+    /// As [`Folded::excluded`].
+    pub excluded: bool,
+    /// As [`Folded::errors`].
+    pub errors: Vec<CodedError>,
+}
+
+impl Summary {
+    /// The summary of events that are all there are, with the index of the one that opened the
+    /// session; `None` of nothing.
+    ///
+    /// `digests` are ordered by (`occurred_at`, `source`, `id`) and have unique ids.
+    pub fn of(digests: &[Digest], rules: &Rules) -> Option<(Summary, Option<usize>)> {
+        let (first, last) = (digests.first()?, digests.last()?);
+        let active = digests.iter().rev().find(|digest| digest.is_activity());
+        let last_event_at = active.unwrap_or(last).occurred_at;
+        let reached = match rules.unordered() {
+            true => unordered::reach(digests, rules),
+            false => chain::reach(digests, rules),
+        };
+        let may_be_lost = (1..rules.count()).contains(&reached.furthest);
+        let reason = || fate::reason(digests, &reached, last_event_at);
+        let summary = Summary {
+            in_horizon: rules.in_horizon(&reached.stage_at),
+            first_event_at: first.occurred_at,
+            last_event_at,
+            given_up: fate::given_up(digests, last_event_at),
+            interrupted_at: fate::interrupted_at(digests, &reached, rules),
+            reason: may_be_lost.then(reason).flatten(),
+            excluded: fate::excluded(digests, &reached.stage_at, rules),
+            errors: digests.iter().filter_map(coded).collect(),
+            stage_at: reached.stage_at,
+            reached: reached.by_name,
+            furthest: reached.furthest,
+        };
+        Some((summary, reached.opening))
+    }
+
+    /// When the session started (`t_1`); `None` is an orphan.
+    pub fn started_at(&self) -> Option<i64> {
+        self.stage_at.first().copied().flatten()
+    }
+
+    /// What its fate depends on.
+    pub fn outlook(&self) -> Outlook {
+        Outlook {
+            started_at: self.started_at(),
+            furthest: self.furthest,
+            last_event_at: self.last_event_at,
+            given_up: self.given_up,
+            interrupted_at: self.interrupted_at,
+        }
+    }
+}
+
 /// What one session did up to the as-of instant.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Folded {
@@ -73,6 +147,8 @@ pub struct Folded {
     pub stage_at: Vec<Option<i64>>,
     /// Bit k: stage k + 1 was reached, by its own name (differs from `stage_at` when unordered).
     pub reached: u32,
+    /// Bit k: `stage_at[k]` lies within the funnel's horizon of the start.
+    pub in_horizon: u32,
     /// Index of the digest that opened the session; `None` is an orphan.
     pub opening: Option<usize>,
     /// Number (from 1) of the furthest required stage reached; 0 for an orphan.
@@ -131,31 +207,20 @@ pub struct Session {
 /// `digests` are ordered by (`occurred_at`, `source`, `id`) and have unique ids.
 pub fn fold(digests: &[Digest], rules: &Rules, as_of: i64) -> Option<Folded> {
     let seen = &digests[..digests.partition_point(|digest| digest.occurred_at <= as_of)];
-    let (first, last) = (seen.first()?, seen.last()?);
-    let active = seen.iter().rev().find(|digest| digest.is_activity());
-    let last_event_at = active.unwrap_or(last).occurred_at;
-    let reached = match rules.unordered() {
-        true => unordered::reach(seen, rules),
-        false => chain::reach(seen, rules),
-    };
-    let fate = fate::fate(seen, &reached, last_event_at, rules, as_of);
-    let reason = match fate {
-        Fate::Abandoned { .. } => fate::reason(seen, &reached, last_event_at),
-        _ => None,
-    };
-    let excluded = fate::excluded(seen, &reached.stage_at, rules);
-    let Reached { stage_at, by_name, opening, furthest } = reached;
+    let (summary, opening) = Summary::of(seen, rules)?;
+    let fate = summary.outlook().fate(rules, as_of);
     Some(Folded {
-        stage_at,
-        reached: by_name,
+        stage_at: summary.stage_at,
+        reached: summary.reached,
+        in_horizon: summary.in_horizon,
         opening,
-        furthest,
-        first_event_at: first.occurred_at,
-        last_event_at,
+        furthest: summary.furthest,
+        first_event_at: summary.first_event_at,
+        last_event_at: summary.last_event_at,
         fate,
-        reason,
-        excluded,
-        errors: seen.iter().filter_map(coded).collect(),
+        reason: summary.reason.filter(|_| matches!(fate, Fate::Abandoned { .. })),
+        excluded: summary.excluded,
+        errors: summary.errors,
     })
 }
 

@@ -10,6 +10,7 @@ use onramp_lake::Snapshot;
 
 mod apply;
 mod catch_up;
+mod columns;
 mod counts;
 mod definition;
 mod derive;

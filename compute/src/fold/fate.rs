@@ -59,40 +59,59 @@ impl LostHow {
     }
 }
 
-/// Decides the fate of a session as of `as_of`.
-pub(super) fn fate(
-    seen: &[Digest],
-    reached: &Reached,
-    last_event_at: i64,
-    rules: &Rules,
-    as_of: i64,
-) -> Fate {
-    let Some(started_at) = reached.stage_at[0] else {
-        return Fate::Orphan;
-    };
-    if reached.furthest == rules.count() {
-        return Fate::Completed;
-    }
-    let explicit = standing(seen, last_event_at).next().map(|_| last_event_at);
-    let idle = last_event_at.saturating_add(rules.abandon_after);
-    let window = rules.window_end(started_at);
-    let furthest = reached.furthest - 1;
-    let order = reached.stage_at[furthest].zip(rules.next_required(furthest));
-    let order = order.and_then(|(at, next)| rules.interruption(seen, furthest, next, at));
-    let declared = [
-        (explicit, LostHow::Explicit),
-        (Some(idle).filter(|&at| at <= as_of), LostHow::Idle),
-        (Some(window).filter(|&at| at < as_of), LostHow::Window),
-        (order, LostHow::Order),
-    ];
-    let first = declared.into_iter().filter_map(|(at, how)| Some((at?, how))).min();
-    match first {
-        Some((lost_at, how)) => Fate::Abandoned { lost_at, how },
-        None => {
-            let idle_for = as_of.saturating_sub(last_event_at);
-            Fate::InFlight { active: idle_for < rules.active_within }
+/// What the fate of a session depends on, as of its last event or any later instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Outlook {
+    /// When it started (`t_1`); `None` is an orphan.
+    pub started_at: Option<i64>,
+    /// Number (from 1) of the furthest required stage reached.
+    pub furthest: usize,
+    /// The last activity.
+    pub last_event_at: i64,
+    /// An abandonment stands: no activity followed.
+    pub given_up: bool,
+    /// In strict order, the first event after the furthest stage that interrupts.
+    pub interrupted_at: Option<i64>,
+}
+
+impl Outlook {
+    /// Decides the fate as of `as_of`, which is not before the session's last event.
+    pub fn fate(self, rules: &Rules, as_of: i64) -> Fate {
+        let Some(started_at) = self.started_at else {
+            return Fate::Orphan;
+        };
+        if self.furthest == rules.count() {
+            return Fate::Completed;
+        }
+        let idle = self.last_event_at.saturating_add(rules.abandon_after);
+        let window = rules.window_end(started_at);
+        let declared = [
+            (self.given_up.then_some(self.last_event_at), LostHow::Explicit),
+            (Some(idle).filter(|&at| at <= as_of), LostHow::Idle),
+            (Some(window).filter(|&at| at < as_of), LostHow::Window),
+            (self.interrupted_at, LostHow::Order),
+        ];
+        let first = declared.into_iter().filter_map(|(at, how)| Some((at?, how))).min();
+        match first {
+            Some((lost_at, how)) => Fate::Abandoned { lost_at, how },
+            None => {
+                let idle_for = as_of.saturating_sub(self.last_event_at);
+                Fate::InFlight { active: idle_for < rules.active_within }
+            }
         }
     }
+}
+
+/// Whether an abandonment stands.
+pub(super) fn given_up(seen: &[Digest], last_event_at: i64) -> bool {
+    standing(seen, last_event_at).next().is_some()
+}
+
+/// The first event after the furthest stage that interrupts, in strict order.
+pub(super) fn interrupted_at(seen: &[Digest], reached: &Reached, rules: &Rules) -> Option<i64> {
+    let furthest = reached.furthest.checked_sub(1)?;
+    let next = rules.next_required(furthest)?;
+    rules.interruption(seen, furthest, next, reached.stage_at[furthest]?)
 }
 
 /// The reason a lost session gives: that of its standing abandonment, else the code of the last

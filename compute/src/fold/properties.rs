@@ -60,7 +60,10 @@ fn any_funnel() -> impl Strategy<Value = Funnel> {
         prop::option::of((1..STAGES).prop_flat_map(|from| (Just(from), from + 1..=STAGES)));
     (order, window, step, optional, exclusion, 1_u64..10).prop_map(
         |(order, window, step, optional, exclusion, idle)| {
-            let mut extra = format!("order = \"{order}\"\nabandon_after_seconds = {idle}\n");
+            let mut extra = format!(
+                "order = \"{order}\"\nabandon_after_seconds = {idle}\nhorizon_seconds = {}\n",
+                2 * idle
+            );
             extra += &window.map_or(String::new(), |w| format!("window_seconds = {w}\n"));
             if let Some((from, to)) = exclusion {
                 extra += &format!(
@@ -185,8 +188,12 @@ fn reference(all: &[Digest], funnel: &Funnel, as_of: i64) -> Option<Folded> {
         .iter()
         .filter(|d| d.error)
         .map(|d| super::CodedError { occurred_at: d.occurred_at, code: d.code.clone().unwrap() });
+    let horizon = funnel.horizon() as i64 * SECOND;
+    let in_horizon =
+        (0..count).filter(|&k| stage_at[k].is_some_and(|at| at - stage_at[0].unwrap() <= horizon));
     Some(Folded {
         reached,
+        in_horizon: in_horizon.map(|k| 1 << k).sum(),
         opening,
         furthest,
         first_event_at: first.occurred_at,

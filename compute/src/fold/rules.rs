@@ -48,6 +48,17 @@ impl Rules {
         self.horizon
     }
 
+    /// Bit k: the stage reached at `stage_at[k]` lies within the horizon of the first.
+    pub(super) fn in_horizon(&self, stage_at: &[Option<i64>]) -> u32 {
+        let Some(started_at) = stage_at.first().copied().flatten() else { return 0 };
+        let within = |at: i64| at - started_at <= self.horizon;
+        let stages = stage_at.iter().enumerate();
+        stages.fold(
+            0,
+            |mask, (stage, at)| if at.is_some_and(within) { mask | bit(stage) } else { mask },
+        )
+    }
+
     pub(super) fn unordered(&self) -> bool {
         self.order == Order::Unordered
     }

@@ -11,8 +11,9 @@ use onramp_lake::{DataFile, PendingFile, RewriteKind, Rewriter};
 use onramp_schemas::tables::SESSIONS;
 
 use super::catch_up::{Job, Work, landed};
+use super::columns::Columns;
 use super::derive::{Unclear, exact_rows};
-use super::encode::{Columns, encode};
+use super::encode::encode;
 use super::gather::SessionEvents;
 use super::keys::{self, Keys};
 use super::row::{NeedsEvents, Row};
@@ -109,7 +110,7 @@ impl Job<'_> {
             let (key, news) = (session.session_key, session.span());
             let old = held.get(&name);
             let span = old.map_or(news, |(_, old)| {
-                (news.0.min(old.first_event_at), news.1.max(old.last_seen_at))
+                (news.0.min(old.summary.first_event_at), news.1.max(old.last_seen_at))
             });
             let merged = match old {
                 Some((_, old)) => old.merge(self.definition, session.events, cap),

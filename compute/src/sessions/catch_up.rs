@@ -22,6 +22,8 @@ use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::scan::LakeTable;
 
+/// What a row holds: rows of another layout are folded anew, as those of another definition are.
+const LAYOUT: u32 = 2;
 /// How often a fold starts again because another writer was faster.
 const ATTEMPTS: usize = 8;
 /// Commits of the events log that are looked at in one step.
@@ -206,12 +208,12 @@ impl Job<'_> {
     }
 
     fn fold_id(&self) -> String {
-        format!("fold/{}/{}", self.definition.name, self.definition.hash)
+        format!("fold/{}/{}/{LAYOUT}", self.definition.name, self.definition.hash)
     }
 
     /// The txn that tells when this definition's rows last replaced all others of the funnel.
     fn since_id(&self) -> String {
-        format!("refold/{}/{}", self.definition.name, self.definition.hash)
+        format!("refold/{}/{}/{LAYOUT}", self.definition.name, self.definition.hash)
     }
 
     /// The files that hold the funnel's rows.

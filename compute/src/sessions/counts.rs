@@ -5,7 +5,6 @@ use std::sync::Arc;
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
-use datafusion::functions_nested::expr_fn::array_length;
 use datafusion::logical_expr::{Expr, col, lit, when};
 use datafusion::prelude::{DataFrame, SessionContext};
 use onramp_lake::{Lake, Snapshot};
@@ -71,7 +70,8 @@ pub async fn input_counts(
     };
     let accepted = counter.table(&EVENTS, events.files.clone())?;
     let [accepted] = counter.row(accepted, vec![count(lit(1))]).await?;
-    let distinct = counter.distinct(events, sessions, funnel).await?;
+    let folded = counter.table(&SESSIONS, own_files(sessions, funnel))?;
+    let [distinct] = counter.row(folded, vec![sum(col("events"))]).await?;
     let later = counter.table(&EVENTS, events.files.clone())?;
     let [after_as_of] = counter
         .row(identities(later, col("occurred_at").gt(instant(as_of)))?, vec![count(lit(1))])
@@ -106,40 +106,6 @@ impl Counter<'_> {
             when(col("content_differs"), length.clone()).otherwise(lit(0_i64)).map_err(failed)?;
         let frame = self.table(&DUPLICATES, duplicates.files.clone())?;
         self.row(frame, vec![sum(length), sum(differing)]).await
-    }
-
-    /// Distinct events: as the digests have them, and as the events have where there are none.
-    async fn distinct(
-        &self,
-        events: &Snapshot,
-        sessions: &Snapshot,
-        funnel: &str,
-    ) -> Result<u64, ComputeError> {
-        let whole = col("digests").is_not_null().and(col("truncated").is_false());
-        let files = own_files(sessions, funnel);
-        let length = datafusion::logical_expr::cast(
-            array_length(col("digests")),
-            arrow::datatypes::DataType::Int64,
-        );
-        let counted = when(whole.clone(), length).otherwise(lit(0_i64)).map_err(failed)?;
-        let open = when(whole, lit(0_i64)).otherwise(lit(1_i64)).map_err(failed)?;
-        let [counted, open] =
-            self.row(self.table(&SESSIONS, files.clone())?, vec![sum(counted), sum(open)]).await?;
-        if open == 0 {
-            return Ok(counted);
-        }
-        let part = self.table(&SESSIONS, files)?;
-        let part = part.filter(col("digests").is_null().or(col("truncated"))).map_err(failed)?;
-        let keys = part
-            .select(vec![col("session_key").alias("open_key")])
-            .map_err(failed)?
-            .distinct()
-            .map_err(failed)?;
-        let rows = self.table(&EVENTS, events.files.clone())?;
-        let semi = datafusion::common::JoinType::LeftSemi;
-        let rows = rows.join(keys, semi, &["session_key"], &["open_key"], None).map_err(failed)?;
-        let [rest] = self.row(identities(rows, lit(true))?, vec![count(lit(1))]).await?;
-        Ok(counted + rest)
     }
 
     /// The one row of an aggregate.

@@ -15,9 +15,9 @@ use onramp_schemas::tables::{EVENTS, SESSIONS};
 
 use super::CaughtUp;
 use super::catch_up::own_files;
+use super::columns::Columns;
 use super::definition::Definition;
 use super::derive::Unclear;
-use super::encode::Columns;
 use super::gather::Gather;
 use super::row::{Folded, NeedsEvents};
 use crate::engine::Engine;

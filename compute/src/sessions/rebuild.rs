@@ -10,8 +10,8 @@ use serde::Serialize;
 use xxhash_rust::xxh3::xxh3_128;
 
 use super::catch_up::Job;
+use super::columns::Columns;
 use super::definition::Definition;
-use super::encode::Columns;
 use super::row::Row;
 use super::{OnProgress, Settings, catch_up};
 use crate::engine::Engine;

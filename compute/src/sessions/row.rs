@@ -8,7 +8,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::definition::Definition;
 use super::gather::{RawEvent, SessionEvents};
-use crate::fold::{Digest, fold};
+use crate::fold::{Digest, Summary};
 use crate::predicate::scalars;
 
 /// Attributes of an opening event: the scalar fields of its payload as text.
@@ -20,10 +20,10 @@ pub(crate) struct Row {
     pub client_id: Arc<str>,
     pub session_id: Arc<str>,
     pub session_key: i64,
-    pub stage_at: Vec<Option<i64>>,
-    pub furthest: i32,
-    pub first_event_at: i64,
-    pub last_event_at: i64,
+    /// What all its events make of it.
+    pub summary: Summary,
+    /// How many they are.
+    pub events: i64,
     pub last_seen_at: i64,
     pub attributes: Attributes,
     /// Ordered by (`occurred_at`, `source`, `id`); `None`: read the events instead.
@@ -113,22 +113,18 @@ impl Row {
     ) -> Result<Self, NeedsEvents> {
         let SessionEvents { session_key, client_id, session_id, events } = session;
         let folded = Folded::new(definition, events)?;
-        let lend = |opening: usize| Ok(folded.attributes(opening));
+        let (summary, opening) = summary(definition, &folded.digests)?;
         let mut row = Self {
             client_id,
             session_id,
             session_key,
-            stage_at: Vec::new(),
-            furthest: 0,
-            first_event_at: 0,
-            last_event_at: 0,
-            last_seen_at: 0,
-            attributes: Attributes::new(),
+            summary,
+            events: folded.digests.len() as i64,
+            last_seen_at: last_seen_at(&folded.digests)?,
+            attributes: opening.map(|opening| folded.attributes(opening)).unwrap_or_default(),
             digests: None,
-            truncated: false,
+            truncated: folded.digests.len() > cap,
         };
-        row.refold(definition, &folded.digests, lend)?;
-        row.truncated = folded.digests.len() > cap;
         let mut digests = folded.digests;
         digests.truncate(cap);
         row.digests = Some(digests);
@@ -158,43 +154,34 @@ impl Row {
             return Err(NeedsEvents);
         }
         let (merged, origin) = interleave(old, &new.digests)?;
-        let had_opened = self.stage_at.first().is_some_and(Option::is_some);
-        let mut row = self.clone();
-        row.refold(definition, &merged, |opening| match origin[opening] {
-            Some(index) => Ok(new.attributes(index)),
-            None if had_opened => Ok(self.attributes.clone()),
-            None => Err(NeedsEvents),
-        })?;
-        row.digests = Some(merged);
-        Ok(row)
-    }
-
-    /// Sets what follows from the digests, all of them.
-    fn refold(
-        &mut self,
-        definition: &Definition,
-        digests: &[Digest],
-        attributes: impl FnOnce(usize) -> Result<Attributes, NeedsEvents>,
-    ) -> Result<(), NeedsEvents> {
-        let last_seen_at = digests.last().map(|digest| digest.occurred_at).ok_or(NeedsEvents)?;
-        let folded = fold(digests, &definition.rules, last_seen_at).ok_or(NeedsEvents)?;
-        self.attributes = folded.opening.map_or_else(|| Ok(Attributes::new()), attributes)?;
-        self.furthest = folded.furthest as i32;
-        self.first_event_at = folded.first_event_at;
-        self.last_event_at = folded.last_event_at;
-        self.last_seen_at = last_seen_at;
-        self.stage_at = folded.stage_at;
-        Ok(())
+        let (summary, opening) = summary(definition, &merged)?;
+        let attributes = match opening.map(|opening| origin[opening]) {
+            None => Attributes::new(),
+            Some(Some(index)) => new.attributes(index),
+            Some(None) if self.started_at().is_some() => self.attributes.clone(),
+            Some(None) => return Err(NeedsEvents),
+        };
+        Ok(Self {
+            client_id: Arc::clone(&self.client_id),
+            session_id: Arc::clone(&self.session_id),
+            session_key: self.session_key,
+            summary,
+            events: merged.len() as i64,
+            last_seen_at: last_seen_at(&merged)?,
+            attributes,
+            digests: Some(merged),
+            truncated: false,
+        })
     }
 
     /// When the session started; `None`: an orphan.
     pub fn started_at(&self) -> Option<i64> {
-        self.stage_at.first().copied().flatten()
+        self.summary.started_at()
     }
 
     /// Days since 1970 of the partition that the row belongs to.
     pub fn started_date(&self) -> i32 {
-        self.started_at().unwrap_or(self.first_event_at).div_euclid(86_400_000_000) as i32
+        self.started_at().unwrap_or(self.summary.first_event_at).div_euclid(86_400_000_000) as i32
     }
 
     /// A hash of everything in the row.
@@ -210,7 +197,11 @@ impl Row {
             text(Some(name));
             text(Some(value));
         }
-        let digests = self.digests.as_deref().unwrap_or_default();
+        let (summary, digests) = (&self.summary, self.digests.as_deref().unwrap_or_default());
+        text(summary.reason.as_deref());
+        for error in &summary.errors {
+            text(Some(&error.code));
+        }
         for digest in digests {
             text(digest.reason.as_deref());
             text(digest.code.as_deref());
@@ -224,19 +215,40 @@ impl Row {
             let marks = [digest.abandonment, digest.error, digest.activity];
             number(marks.iter().fold(0, |all, &mark| all << 1 | i64::from(mark)));
         }
-        let instants = [self.first_event_at, self.last_event_at, self.last_seen_at];
-        instants.into_iter().for_each(&mut number);
-        for reached in &self.stage_at {
-            number(i64::from(reached.is_some()));
-            number(reached.unwrap_or_default());
+        for at in summary.stage_at.iter().chain([&summary.interrupted_at]) {
+            number(i64::from(at.is_some()));
+            number(at.unwrap_or_default());
         }
-        [self.session_key, i64::from(self.furthest), i64::from(self.truncated)]
-            .into_iter()
-            .for_each(&mut number);
-        number(self.digests.as_ref().map_or(-1, |digests| digests.len() as i64));
-        number(self.attributes.len() as i64);
+        summary.errors.iter().for_each(|error| number(error.occurred_at));
+        let marks = [summary.excluded, summary.given_up, self.truncated];
+        [
+            summary.first_event_at,
+            summary.last_event_at,
+            summary.furthest as i64,
+            i64::from(summary.reached) << 32 | i64::from(summary.in_horizon),
+            marks.iter().fold(0, |all, &mark| all << 1 | i64::from(mark)),
+            summary.errors.len() as i64,
+            self.last_seen_at,
+            self.session_key,
+            self.events,
+            self.digests.as_ref().map_or(-1, |digests| digests.len() as i64),
+            self.attributes.len() as i64,
+        ]
+        .into_iter()
+        .for_each(&mut number);
         xxh3_128(&bytes)
     }
+}
+
+fn summary(
+    definition: &Definition,
+    digests: &[Digest],
+) -> Result<(Summary, Option<usize>), NeedsEvents> {
+    Summary::of(digests, &definition.rules).ok_or(NeedsEvents)
+}
+
+fn last_seen_at(digests: &[Digest]) -> Result<i64, NeedsEvents> {
+    digests.last().map(|digest| digest.occurred_at).ok_or(NeedsEvents)
 }
 
 /// Merges two ordered sets with distinct ids. The second list gives the index in `new` of each

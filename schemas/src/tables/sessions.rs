@@ -28,7 +28,13 @@ static DIGEST_COLUMNS: [Column; 8] = [
 
 static STAGE_AT: Kind = Timestamp;
 
-static COLUMNS: [Column; 15] = [
+static ERROR: Kind = Struct(&ERROR_COLUMNS);
+
+static ERROR_COLUMNS: [Column; 2] =
+    [required("occurred_at", Timestamp, "When it happened."), required("code", Text, "Its code.")];
+
+// Those from `events` on hold as of the row's last event and any later instant.
+static COLUMNS: [Column; 23] = [
     required("funnel", Text, "The funnel's name; a partition column."),
     required("started_date", Date, "UTC date of `started_at`, else of the first event."),
     required("funnel_hash", Text, "The definition that the row was folded by."),
@@ -44,4 +50,12 @@ static COLUMNS: [Column; 15] = [
     required("attributes", TextMap, "The opening event's payload fields as text."),
     optional("digests", List(&DIGEST), "What the fold needs of each event; null once sealed."),
     required("truncated", Bool, "Whether digests beyond the bound were left out."),
+    optional("events", Int64, "Distinct events."),
+    optional("reached", Int32, "Bit k−1: stage k was reached, by its own name."),
+    optional("reached_in_horizon", Int32, "Bit k−1: `stage_at[k]` lies within the horizon."),
+    optional("excluded", Bool, "Whether an exclusion takes the session out of every count."),
+    optional("given_up", Bool, "Whether an abandonment stands that no activity followed."),
+    optional("interrupted_at", Timestamp, "In strict order: what interrupted the furthest stage."),
+    optional("loss_reason", Text, "The reason that the session gives, should it be lost."),
+    optional("errors", List(&ERROR), "Errors with a code, in order."),
 ];
