@@ -303,7 +303,7 @@ impl Round<'_> {
     }
 
     fn await_assignment(&self, member: &Member) {
-        within(Duration::from_secs(20), || member.says("partitions assigned").then_some(()));
+        within(Duration::from_secs(20), || member.holds_partitions().then_some(()));
     }
 
     fn pause(&mut self, at_least: u64, more: u64) {

@@ -107,7 +107,7 @@ fn a_topic_truncated_under_a_member_ends_it_with_an_explanation() {
     stream.produce(0..10);
     stream.ingest(0..10);
     let mut member = stream.barracks().start("onramp", None);
-    eventually("it reads", 60, || member.says("partitions assigned").then_some(()));
+    eventually("it reads", 60, || member.holds_partitions().then_some(()));
     member.freeze();
     // The fetch that it had under way is answered meanwhile, with nothing.
     std::thread::sleep(Duration::from_secs(2));

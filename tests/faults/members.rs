@@ -89,9 +89,11 @@ impl Member {
         eventually("a member ends when asked to", 30, || self.ended())
     }
 
-    /// Whether its log holds the words.
-    pub fn says(&self, words: &str) -> bool {
-        std::fs::read_to_string(&self.log).is_ok_and(|said| said.contains(words))
+    /// Whether it was given partitions; the first time it is told that there are none for it yet.
+    pub fn holds_partitions(&self) -> bool {
+        let said = std::fs::read_to_string(&self.log).unwrap_or_default();
+        let mut given = said.split("partitions assigned partitions=[").skip(1);
+        given.any(|rest| rest.starts_with(|first: char| first.is_ascii_digit()))
     }
 
     /// Whether it runs; if not, how it ended.
