@@ -11,5 +11,6 @@ mod golden;
 mod http;
 mod import;
 mod kafka;
+mod recommendations;
 mod s3;
 mod support;

@@ -16,6 +16,7 @@ pub mod drop_off;
 pub mod leaving;
 mod population;
 pub mod rates;
+pub mod recommendations;
 pub mod segments;
 mod stages;
 pub mod times;
@@ -45,6 +46,8 @@ pub struct Request {
     pub to: i64,
     /// Time zone of weeks and of the heatmap's hours.
     pub timezone: Tz,
+    /// The client that the sessions are of, where it is one.
+    pub client_id: Option<String>,
     /// Attributes to segment by; none: no segments.
     pub segment_by: Vec<String>,
     /// Another period `[from, to)` to compare with.
@@ -68,10 +71,16 @@ pub struct Thresholds {
     pub severity_medium: f64,
     /// Sessions that must have been exposed for a severity.
     pub severity_least_exposed: u64,
-    /// Sessions that a segment and its rest must have to be tested.
+    /// Sessions that either side of a comparison must have to be tested.
     pub segment_least_sessions: u64,
     /// Greatest (adjusted) p-value that is significant.
     pub significance: f64,
+    /// Gain, as a part of today's completions, from which a recommendation is of high priority.
+    pub priority_high: f64,
+    /// The same for medium.
+    pub priority_medium: f64,
+    /// Share of events with the id of another but other content that nobody is told of.
+    pub conflicts_tolerated: f64,
 }
 
 impl Default for Thresholds {
@@ -83,6 +92,9 @@ impl Default for Thresholds {
             severity_least_exposed: 30,
             segment_least_sessions: 30,
             significance: 0.05,
+            priority_high: 0.1,
+            priority_medium: 0.03,
+            conflicts_tolerated: 0.001,
         }
     }
 }
@@ -174,14 +186,17 @@ pub struct Report {
     pub segments: Option<segments::Segments>,
     /// The other period, where asked for.
     pub comparison: Option<comparison::Comparison>,
+    /// What to do, the most promising first.
+    pub recommendations: Vec<recommendations::Recommendation>,
     /// What the events themselves were like.
     pub data_quality: Input,
 }
 
 /// Computes a report over sessions folded as of `request.as_of`.
 ///
-/// `sessions` is all history or any part of it that holds both periods; `attribute_names` names
-/// the positions of [`Session::attributes`]. `client_id` is an attribute of every session.
+/// `sessions` is all history or any part of it that holds the period, the one before it
+/// ([`recommendations::previous_period`]) and the one to compare with; `attribute_names` names the
+/// positions of [`Session::attributes`]. `client_id` is an attribute of every session.
 pub fn report(
     request: &Request,
     attribute_names: &[String],
@@ -206,6 +221,8 @@ pub fn report(
         (request.as_of, horizon),
     );
     let names = (request.segment_by.as_slice(), attribute_names);
+    let segments = (!request.segment_by.is_empty())
+        .then(|| segments::segments(&population, &shape, mature, names, &request.thresholds));
     Report {
         as_of: Instant(request.as_of),
         positions: BTreeMap::new(),
@@ -240,8 +257,8 @@ pub fn report(
         common_reasons: leaving::reasons(&population),
         trend: cohorts::trend(&cohort_analysis, &request.thresholds),
         cohort_analysis,
-        segments: (!request.segment_by.is_empty())
-            .then(|| segments::segments(&population, &shape, mature, names, &request.thresholds)),
+        recommendations: recommend(request, sessions, &population, segments.as_ref(), input),
+        segments,
         comparison: compare(request, attribute_names, sessions, &shape, mature),
         data_quality: *input,
     }
@@ -271,6 +288,39 @@ fn excluded(sessions: &[Session], from: i64, to: i64) -> u64 {
 fn top_points(drop_off: &drop_off::DropOff) -> Vec<drop_off::DropOffStage> {
     let point = |number: &usize| drop_off.all.iter().find(|stage| stage.stage == *number).cloned();
     drop_off.top.iter().filter_map(point).collect()
+}
+
+fn recommend(
+    request: &Request,
+    sessions: &[Session],
+    population: &Population,
+    segments: Option<&segments::Segments>,
+    input: &Input,
+) -> Vec<recommendations::Recommendation> {
+    let shape = Shape::new(&request.funnel);
+    let horizon = Rules::new(&request.funnel).horizon();
+    let mature = Basis::mature(request.as_of, horizon);
+    let mature_end = request.as_of.saturating_sub(horizon).saturating_add(1);
+    let (from, to) = recommendations::previous_period(request.from, request.to);
+    let before = Population::new(sessions, shape.count(), from, to);
+    let side = |name, population, from, to: i64| recommendations::Side {
+        name,
+        from,
+        to: to.min(mature_end),
+        population,
+        counts: Counts::of(population, mature),
+        orphans: orphans(sessions, from, to.min(mature_end)),
+    };
+    recommendations::recommend(&recommendations::Frame {
+        request,
+        shape: &shape,
+        mature,
+        horizon,
+        now: side("this period", population, request.from, request.to),
+        before: side("the period before", &before, from, to),
+        segments,
+        input,
+    })
 }
 
 fn compare(

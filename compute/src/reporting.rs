@@ -8,6 +8,7 @@ use onramp_schemas::funnel::Funnel;
 use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::metrics::calendar::local_midnight;
+use crate::metrics::recommendations::previous_period;
 use crate::metrics::{self, Report, Request, Thresholds};
 use crate::sessions::{
     CaughtUp, LoadRequest, OnProgress, Settings, catch_up, input_counts, load, watermark,
@@ -125,6 +126,7 @@ impl ReportRequest {
             from,
             to,
             timezone: zone,
+            client_id: self.client_id.clone(),
             segment_by: self.segment_by.clone(),
             compare,
             mix_by: self.mix_by.clone(),
@@ -164,11 +166,12 @@ async fn report_of(
     let events = caught_up.events.as_ref().ok_or_else(empty)?;
     let watermark = watermark(lake, engine, events).await?.ok_or_else(empty)?;
     let fixed = request.fixed(funnel, watermark)?;
+    let before = previous_period(fixed.from, fixed.to);
     let wanted = LoadRequest {
         as_of: fixed.as_of,
         attributes: fixed.segment_by.iter().chain(&fixed.mix_by).cloned().collect(),
         client_id: request.client_id.clone(),
-        periods: std::iter::once((fixed.from, fixed.to)).chain(fixed.compare).collect(),
+        periods: [(fixed.from, fixed.to), before].into_iter().chain(fixed.compare).collect(),
     };
     let dataset = load(lake, funnel, engine, caught_up, &wanted).await?;
     let input = input_counts(lake, &funnel.name, engine, caught_up, fixed.as_of).await?;

@@ -13,8 +13,8 @@ use crate::output::{self, Format};
 #[derive(clap::Args)]
 #[command(
     after_help = "T is RFC 3339 (2026-03-01T08:00:00Z) or a date, which means midnight in the \
-report's time zone; a period's end is exclusive. --format json gives every figure, csv and markdown \
-the table of stages.
+report's time zone; a period's end is exclusive. --format json gives every figure, csv \
+the table of stages, markdown that and what to do.
 
 Examples:
   onramp report
@@ -117,6 +117,6 @@ pub fn print(format: Format, report: &metrics::Report) -> std::io::Result<()> {
         Format::Table => output::write(&output::report::terminal(report)),
         Format::Json => output::document(report),
         Format::Csv => output::write(&output::report::sheet(report).csv()),
-        Format::Markdown => output::write(&output::report::sheet(report).markdown()),
+        Format::Markdown => output::write(&output::report::markdown(report)),
     }
 }

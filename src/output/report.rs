@@ -2,6 +2,7 @@
 
 mod comparison;
 mod figures;
+mod recommendations;
 mod segments;
 
 use comfy_table::presets::NOTHING;
@@ -32,7 +33,17 @@ pub fn terminal(report: &Report) -> String {
     if let Some(found) = &report.comparison {
         text += &comparison::text(found, &report.period.timezone);
     }
+    text += &recommendations::text(&report.recommendations);
     text += &quality(report);
+    text
+}
+
+/// The stages, and what to do, as Markdown.
+pub fn markdown(report: &Report) -> String {
+    let mut text = sheet(report).markdown();
+    if !report.recommendations.is_empty() {
+        text += &format!("\n{}", recommendations::sheet(&report.recommendations).markdown());
+    }
     text
 }
 
@@ -175,7 +186,7 @@ fn listed(label: &str, parts: impl Iterator<Item = String>) -> String {
     }
 }
 
-/// The stages as data, for CSV and Markdown.
+/// The stages as data.
 pub fn sheet(report: &Report) -> Sheet {
     let mut sheet = Sheet::new([
         "stage",

@@ -1,6 +1,6 @@
 //! The golden cases, end to end: imported and reported by the binary, compared field by field.
 
-mod compare;
+pub mod compare;
 mod mapping;
 
 use std::fs;

@@ -60,6 +60,7 @@ impl World {
             from: at(0),
             to: at(14 * DAY),
             timezone: chrono_tz::UTC,
+            client_id: None,
             segment_by: Vec::new(),
             compare: None,
             mix_by: None,

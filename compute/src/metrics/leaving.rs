@@ -1,6 +1,7 @@
 //! When, with which errors, after how long and why sessions leave a stage.
 
 use std::collections::{BTreeMap, HashMap};
+use std::ops::Range;
 
 use chrono_tz::Tz;
 use serde::Serialize;
@@ -113,9 +114,13 @@ pub(super) fn error_patterns(population: &Population, shape: &Shape) -> Vec<Erro
         let (mut lost, mut passed) = (0, 0);
         for row in population.rows() {
             let Some(left) = population.left(row, stage, next) else { continue };
-            let is_lost = matches!(left, Left::Lost { .. });
+            let Some(since) = population.at(row, stage) else { continue };
+            let (is_lost, until) = match left {
+                Left::Lost { .. } => (true, i64::MAX),
+                Left::Passed { at } => (false, at),
+            };
             *(if is_lost { &mut lost } else { &mut passed }) += 1;
-            for code in codes(population, row, stage, left) {
+            for code in codes(population, row, since..until) {
                 let counts = with.entry(code).or_default();
                 *(if is_lost { &mut counts.0 } else { &mut counts.1 }) += 1;
             }
@@ -134,15 +139,14 @@ pub(super) fn error_patterns(population: &Population, shape: &Shape) -> Vec<Erro
     patterns
 }
 
-/// The distinct codes of a session's errors while it was at a stage: from the instant it reached
-/// it, and until it reached the next where it did.
-fn codes<'a>(population: &Population<'a>, row: usize, stage: usize, left: Left) -> Vec<&'a str> {
-    let since = population.at(row, stage).unwrap_or(i64::MAX);
-    let during = |at: i64| match left {
-        Left::Lost { .. } => at >= since,
-        Left::Passed { at: until } => (since..until).contains(&at),
-    };
-    let errors = population.errors[row].iter().filter(|error| during(error.occurred_at));
+/// The distinct codes of a session's errors in a span of time.
+pub(super) fn codes<'a>(
+    population: &Population<'a>,
+    row: usize,
+    during: Range<i64>,
+) -> Vec<&'a str> {
+    let errors = population.errors[row].iter();
+    let errors = errors.filter(|error| during.contains(&error.occurred_at));
     let mut codes: Vec<&str> = errors.map(|error| &*error.code).collect();
     codes.sort_unstable();
     codes.dedup();

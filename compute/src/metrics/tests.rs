@@ -130,6 +130,7 @@ fn golden_report(events: &[Event], funnel: Funnel, call: &Value) -> Report {
         from: micros(text("from")),
         to: micros(text("to")),
         timezone: text("timezone").parse().unwrap(),
+        client_id: None,
         segment_by: text("segment-by").split(',').map(str::to_owned).collect(),
         compare: Some((micros(text("compare-from")), micros(text("compare-to")))),
         mix_by: Some(text("mix-by").to_owned()),

@@ -1,0 +1,95 @@
+//! Sessions with an error at a stage against those without it.
+
+use std::collections::BTreeMap;
+
+use super::evidence::{Evidence, share};
+use super::sql::quoted;
+use super::{Candidate, Draft, Frame, Gain, Kind};
+use crate::metrics::leaving::codes;
+use crate::statistics::proportion::Proportion;
+
+/// One hypothesis a step and error code: sessions with that error pass as often as the others.
+pub(super) fn candidates<'a>(frame: &'a Frame<'a>) -> Vec<Candidate<'a>> {
+    let mut candidates = Vec::new();
+    for (stage, next) in frame.shape.steps() {
+        let all = frame.now.conversion(stage, next);
+        for (code, with) in passed_with(frame, stage, next) {
+            let without = Proportion::new(all.reached - with.reached, all.total - with.total);
+            let Some(difference) = frame.tested(without, with) else { continue };
+            let write = move || draft(frame, (stage, next), code, [with, without]);
+            candidates.push(Candidate::of(difference, write));
+        }
+    }
+    candidates
+}
+
+/// Of the sessions that had an error with a code before they passed on, or within the horizon,
+/// those that passed on; by code.
+fn passed_with<'a>(frame: &Frame<'a>, stage: usize, next: usize) -> BTreeMap<&'a str, Proportion> {
+    let side = &frame.now;
+    let mut with: BTreeMap<&str, Proportion> = BTreeMap::new();
+    for row in frame.watched(side) {
+        let Some(since) = frame.reached_at(side, row, stage) else { continue };
+        let passed_at = frame.reached_at(side, row, next);
+        let end = frame.end(side.population.started_at(row)).saturating_add(1);
+        for code in codes(side.population, row, since..passed_at.unwrap_or(end)) {
+            let count = with.entry(code).or_default();
+            count.total += 1;
+            count.reached += u64::from(passed_at.is_some());
+        }
+    }
+    with
+}
+
+fn draft(
+    frame: &Frame,
+    (stage, next): (usize, usize),
+    code: &str,
+    [with, without]: [Proportion; 2],
+) -> Draft {
+    let statement = |exists: &str| statement(frame, (stage, next), code, exists);
+    let mut evidence = vec![
+        Evidence::rate(format!("with {code}"), with, statement("EXISTS")),
+        Evidence::rate(format!("without {code}"), without, statement("NOT EXISTS")),
+    ];
+    evidence.extend(frame.later_evidence(next));
+    Draft {
+        kind: Kind::ErrorDrivenDropOff,
+        stage: Some(stage + 1),
+        title: format!("Sessions with the error {code} are lost after {}", frame.name(stage)),
+        description: format!(
+            "From {} to {} went on {} sessions with the error {code}, and {} without. The error \
+             need not be the cause: who stays longer meets more errors.",
+            frame.name(stage),
+            frame.name(next),
+            share(with),
+            share(without)
+        ),
+        evidence,
+        suggested_actions: &[
+            "Mend what raises this error; the events of type error carry its message.",
+            "Where it cannot be mended, offer another way on or try again for the person.",
+            "Read the timelines of some sessions that met it (onramp session show).",
+        ],
+        gain: Gain::Completions(frame.impact(with, without, next)),
+    }
+}
+
+fn statement(frame: &Frame, (stage, next): (usize, usize), code: &str, exists: &str) -> String {
+    let (at, next_at) = (stage + 1, next + 1);
+    format!(
+        "{}, hit AS (\n  SELECT DISTINCT client_id, session_id FROM (\n    \
+         SELECT client_id, session_id, started_at, stage_at, unnest(digests) AS digest \
+         FROM watched\n  )\n  WHERE (digest['flags'] & 2) <> 0 AND digest['code'] = {}\n    \
+         AND digest['occurred_at'] >= stage_at[{at}] AND digest['occurred_at'] <= {}\n    \
+         AND (stage_at[{next_at}] IS NULL OR digest['occurred_at'] < stage_at[{next_at}])\n)\n\
+         SELECT count(*) FILTER (WHERE {}) AS reached, count(*) AS total\nFROM watched w\n\
+         WHERE {}\n  AND {exists} (SELECT 1 FROM hit \
+         WHERE hit.client_id = w.client_id AND hit.session_id = w.session_id)",
+        frame.watched_sql(&frame.now, None),
+        quoted(code),
+        frame.end_sql(),
+        frame.reached_sql(next),
+        frame.reached_sql(stage),
+    )
+}
