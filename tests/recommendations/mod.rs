@@ -116,8 +116,10 @@ fn check(name: &str) {
     }
     for form in ["table", "markdown"] {
         let text = scene.run([&arguments[..], &["--format", form]].concat()).succeeded().stdout;
-        let title = found.first().map(|it| it["title"].as_str().unwrap());
-        assert!(title.is_none_or(|title| text.contains(title)), "{title:?} in {text}");
+        // A terminal breaks a long title.
+        let title = found.first().map_or("", |it| it["title"].as_str().unwrap());
+        let begin: Vec<&str> = title.split_whitespace().take(3).collect();
+        assert!(text.contains(&begin.join(" ")), "{title:?} in {text}");
     }
 }
 
