@@ -100,10 +100,7 @@ impl Summary {
         let (first, last) = (digests.first()?, digests.last()?);
         let active = digests.iter().rev().find(|digest| digest.is_activity());
         let last_event_at = active.unwrap_or(last).occurred_at;
-        let reached = match rules.unordered() {
-            true => unordered::reach(digests, rules),
-            false => chain::reach(digests, rules),
-        };
+        let reached = reach(digests, rules);
         let may_be_lost = (1..rules.count()).contains(&reached.furthest);
         let reason = || fate::reason(digests, &reached, last_event_at);
         let summary = Summary {
@@ -222,6 +219,45 @@ pub fn fold(digests: &[Digest], rules: &Rules, as_of: i64) -> Option<Folded> {
         excluded: summary.excluded,
         errors: summary.errors,
     })
+}
+
+/// What stage matching needs of one event.
+pub(crate) trait Mark {
+    /// Microseconds UTC.
+    fn occurred_at(&self) -> i64;
+    /// As [`Digest::stages`].
+    fn stages(&self) -> u32;
+    /// As [`Digest::exclusions`].
+    fn exclusions(&self) -> u32;
+}
+
+impl Mark for Digest {
+    fn occurred_at(&self) -> i64 {
+        self.occurred_at
+    }
+
+    fn stages(&self) -> u32 {
+        self.stages
+    }
+
+    fn exclusions(&self) -> u32 {
+        self.exclusions
+    }
+}
+
+/// When a session reached each stage, from its events in their order; `None`: it is an orphan, or an
+/// exclusion takes it out.
+pub(crate) fn stage_at<M: Mark>(seen: &[M], rules: &Rules) -> Option<Vec<Option<i64>>> {
+    let reached = reach(seen, rules);
+    reached.opening?;
+    (!fate::excluded(seen, &reached.stage_at, rules)).then_some(reached.stage_at)
+}
+
+fn reach<M: Mark>(seen: &[M], rules: &Rules) -> Reached {
+    match rules.unordered() {
+        true => unordered::reach(seen, rules),
+        false => chain::reach(seen, rules),
+    }
 }
 
 fn coded(digest: &Digest) -> Option<CodedError> {

@@ -12,6 +12,7 @@ pub mod maintenance;
 pub mod metrics;
 pub mod predicate;
 pub mod scan;
+pub mod session_fold;
 pub mod sessions;
 pub mod statistics;
 

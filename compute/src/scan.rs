@@ -46,6 +46,8 @@ pub struct LakeTable {
     /// Columns in the files, then those of the partition: DataFusion's order.
     layout: TableSchema,
     row_filter: bool,
+    /// What the reader makes of the files' columns; `None`: what they say themselves.
+    decoded: Option<SchemaRef>,
 }
 
 impl LakeTable {
@@ -62,7 +64,15 @@ impl LakeTable {
     pub fn of_files(lake: &Lake, definition: &'static Definition, files: Vec<DataFile>) -> Self {
         let schema = definition.arrow_schema();
         let layout = layout(&schema, definition.partition_by, false);
-        Self { definition, store: store_url(lake), files, schema, layout, row_filter: false }
+        Self {
+            definition,
+            store: store_url(lake),
+            files,
+            schema,
+            layout,
+            row_filter: false,
+            decoded: None,
+        }
     }
 
     /// Adds the column [`FILE_COLUMN`] (Int32): the index of the row's file in the list of files.
@@ -72,6 +82,23 @@ impl LakeTable {
         fields.push(Arc::new(Field::new(FILE_COLUMN, DataType::Int32, false)));
         self.layout = layout(&self.definition.arrow_schema(), self.definition.partition_by, true);
         self.schema = Arc::new(Schema::new(fields));
+        self
+    }
+
+    /// Reads these text columns as dictionaries, the way they lie in the files: a value is decoded once
+    /// and its rows point to it.
+    #[must_use]
+    pub fn with_dictionaries(mut self, columns: &[&str]) -> Self {
+        let dictionary = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+        let fields = self.definition.arrow_schema();
+        let fields =
+            fields.fields().iter().map(|field| match columns.contains(&field.name().as_str()) {
+                true => Arc::new(field.as_ref().clone().with_data_type(dictionary.clone())),
+                false => Arc::clone(field),
+            });
+        self.schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        self.layout = layout(&self.schema, self.definition.partition_by, false);
+        self.decoded = Some(Arc::clone(self.layout.file_schema()));
         self
     }
 
@@ -118,6 +145,7 @@ impl LakeTable {
             version: None,
         });
         partitioned.partition_values = values;
+        partitioned.arrow_schema = self.decoded.clone();
         Ok(partitioned)
     }
 

@@ -1,13 +1,13 @@
 //! Ordered and strict funnels: the required chain first, then the optional stages beside it.
 
-use super::Digest;
+use super::Mark;
 use super::rules::{Reached, Rules, bit, earliest};
 
 /// Which stages a session reached, and when.
 ///
 /// Each required stage takes the earliest unused event at or after the required stage before it;
 /// nothing is tried again. Optional stages are placed afterwards, between what was reached.
-pub(super) fn reach(seen: &[Digest], rules: &Rules) -> Reached {
+pub(super) fn reach<M: Mark>(seen: &[M], rules: &Rules) -> Reached {
     let mut stage_at = vec![None; rules.count()];
     let mut used: Vec<usize> = Vec::with_capacity(rules.count());
     let mut furthest = 0;
@@ -20,7 +20,7 @@ pub(super) fn reach(seen: &[Digest], rules: &Rules) -> Reached {
             }
         };
         let Some(index) = found else { break };
-        stage_at[stage] = Some(seen[index].occurred_at);
+        stage_at[stage] = Some(seen[index].occurred_at());
         used.push(index);
         furthest = stage + 1;
     }
@@ -33,8 +33,8 @@ pub(super) fn reach(seen: &[Digest], rules: &Rules) -> Reached {
     Reached { stage_at, by_name, opening, furthest }
 }
 
-fn required_step(
-    seen: &[Digest],
+fn required_step<M: Mark>(
+    seen: &[M],
     rules: &Rules,
     (previous, stage): (usize, usize),
     stage_at: &[Option<i64>],
@@ -45,7 +45,7 @@ fn required_step(
     let until = rules.window_end(started_at).min(rules.step_end(stage, previous_at));
     let index = earliest(seen, stage, previous_at, until, used)?;
     match rules.interruption(seen, previous, stage, previous_at) {
-        Some(interrupted_at) if interrupted_at < seen[index].occurred_at => None,
+        Some(interrupted_at) if interrupted_at < seen[index].occurred_at() => None,
         _ => Some(index),
     }
 }
@@ -53,8 +53,8 @@ fn required_step(
 /// Optional stages between two required ones: each the earliest unused event between the stage
 /// reached before it and the next required one (or, that one missing, the end of the window and
 /// in strict order the interruption, after which the session is lost).
-fn place_optional(
-    seen: &[Digest],
+fn place_optional<M: Mark>(
+    seen: &[M],
     rules: &Rules,
     stage_at: &mut [Option<i64>],
     used: &mut Vec<usize>,
@@ -75,7 +75,7 @@ fn place_optional(
         for (stage, reached_at) in stage_at.iter_mut().enumerate().take(next).skip(previous + 1) {
             let until = until.min(rules.step_end(stage, previous_at));
             if let Some(index) = earliest(seen, stage, from, until, used) {
-                from = seen[index].occurred_at;
+                from = seen[index].occurred_at();
                 *reached_at = Some(from);
                 used.push(index);
             }

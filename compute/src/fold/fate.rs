@@ -2,8 +2,8 @@
 
 use std::sync::Arc;
 
-use super::Digest;
 use super::rules::{Reached, Rules};
+use super::{Digest, Mark};
 
 /// What became of a session as of an instant.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -127,7 +127,7 @@ pub(super) fn reason(seen: &[Digest], reached: &Reached, last_event_at: i64) -> 
 
 /// Whether an exclusion takes the session out: such an event strictly between the two stages, or,
 /// the second not reached, after the first and within the window.
-pub(super) fn excluded(seen: &[Digest], stage_at: &[Option<i64>], rules: &Rules) -> bool {
+pub(super) fn excluded<M: Mark>(seen: &[M], stage_at: &[Option<i64>], rules: &Rules) -> bool {
     let Some(started_at) = stage_at[0] else {
         return false;
     };
@@ -135,12 +135,12 @@ pub(super) fn excluded(seen: &[Digest], stage_at: &[Option<i64>], rules: &Rules)
         let Some(after) = stage_at[from] else {
             return false;
         };
-        seen.iter().filter(|digest| digest.exclusions >> exclusion & 1 == 1).any(|digest| {
+        seen.iter().filter(|mark| mark.exclusions() >> exclusion & 1 == 1).any(|mark| {
             let before_end = match stage_at[to] {
-                Some(end) => digest.occurred_at < end,
-                None => digest.occurred_at <= rules.window_end(started_at),
+                Some(end) => mark.occurred_at() < end,
+                None => mark.occurred_at() <= rules.window_end(started_at),
             };
-            digest.occurred_at > after && before_end
+            mark.occurred_at() > after && before_end
         })
     })
 }

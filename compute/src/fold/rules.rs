@@ -2,7 +2,7 @@
 
 use onramp_schemas::funnel::{Funnel, Order};
 
-use super::Digest;
+use super::Mark;
 
 /// The rules of one funnel, compiled once and used for every session.
 #[derive(Clone, Debug)]
@@ -86,9 +86,9 @@ impl Rules {
 
     /// In strict order, the first event after the stage reached at `reached_at` that is of the
     /// funnel but neither of that stage nor of the next required one nor of one between them.
-    pub(super) fn interruption(
+    pub(super) fn interruption<M: Mark>(
         &self,
-        seen: &[Digest],
+        seen: &[M],
         stage: usize,
         next: usize,
         reached_at: i64,
@@ -97,9 +97,9 @@ impl Rules {
             return None;
         }
         let allowed = (stage..=next).fold(0, |mask, stage| mask | bit(stage));
-        let after = seen.partition_point(|digest| digest.occurred_at <= reached_at);
-        let interrupts = |digest: &&Digest| digest.stages != 0 && digest.stages & allowed == 0;
-        seen[after..].iter().find(interrupts).map(|digest| digest.occurred_at)
+        let after = seen.partition_point(|mark| mark.occurred_at() <= reached_at);
+        let interrupts = |mark: &&M| mark.stages() != 0 && mark.stages() & allowed == 0;
+        seen[after..].iter().find(interrupts).map(Mark::occurred_at)
     }
 }
 
@@ -112,24 +112,24 @@ pub(super) fn bit(stage: usize) -> u32 {
 ///
 /// At one instant it is the one that meets the fewest later stages, so that a more useful event is
 /// left for them; then the first by (`source`, `id`), which is the order of the slice.
-pub(super) fn earliest(
-    seen: &[Digest],
+pub(super) fn earliest<M: Mark>(
+    seen: &[M],
     stage: usize,
     from: i64,
     until: i64,
     used: &[usize],
 ) -> Option<usize> {
-    let start = seen.partition_point(|digest| digest.occurred_at < from);
+    let start = seen.partition_point(|mark| mark.occurred_at() < from);
     let mut best: Option<(usize, u32)> = None;
-    for (index, digest) in seen.iter().enumerate().skip(start) {
-        let later_instant = best.is_some_and(|(at, _)| seen[at].occurred_at < digest.occurred_at);
-        if later_instant || digest.occurred_at > until {
+    for (index, mark) in seen.iter().enumerate().skip(start) {
+        let later_instant = best.is_some_and(|(at, _)| seen[at].occurred_at() < mark.occurred_at());
+        if later_instant || mark.occurred_at() > until {
             break;
         }
-        if digest.stages & bit(stage) == 0 || used.contains(&index) {
+        if mark.stages() & bit(stage) == 0 || used.contains(&index) {
             continue;
         }
-        let later_stages = ((digest.stages >> stage) >> 1).count_ones();
+        let later_stages = ((mark.stages() >> stage) >> 1).count_ones();
         if best.is_none_or(|(_, fewest)| later_stages < fewest) {
             best = Some((index, later_stages));
         }
