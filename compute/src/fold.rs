@@ -253,7 +253,7 @@ pub(crate) fn stage_at<M: Mark>(seen: &[M], rules: &Rules) -> Option<Vec<Option<
     (!fate::excluded(seen, &reached.stage_at, rules)).then_some(reached.stage_at)
 }
 
-fn reach<M: Mark>(seen: &[M], rules: &Rules) -> Reached {
+fn reach<M: Mark>(seen: &[M], rules: &Rules) -> rules::Reached {
     match rules.unordered() {
         true => unordered::reach(seen, rules),
         false => chain::reach(seen, rules),
