@@ -222,16 +222,17 @@ async fn small_files_beside_events_are_merged_and_void_letters_dropped() {
 
 #[tokio::test]
 async fn little_memory_spills() {
-    let data = format!(r#"{{"v":"{}"}}"#, "long ".repeat(100));
-    let mut test = TestLake::with_memory(4 << 20);
+    let data = format!(r#"{{"v":"{}"}}"#, "long ".repeat(200));
+    // The payloads alone take 20 MB.
+    let mut test = TestLake::with_memory(16 << 20);
     let events: Vec<Event> =
-        (0..12_000).map(|at| event(&format!("{}", at * 7 % 1_500), "t.one", at, &data)).collect();
+        (0..20_000).map(|at| event(&format!("{}", at * 7 % 1_500), "t.one", at, &data)).collect();
     for piece in events.chunks(4_000) {
         test.append(piece).await;
     }
-    let settings = Settings { file_rows: 5_000, ..Settings::default() };
+    let settings = Settings { file_rows: 9_000, ..Settings::default() };
     compact(&test.lake, &test.engine, &settings, false, &silent).await.unwrap();
     let files = snapshot(&test, &EVENTS).await.files;
     let rows: Vec<i64> = files.iter().filter_map(|file| file.rows).collect();
-    assert_eq!((rows.len(), rows.iter().sum::<i64>()), (3, 12_000));
+    assert_eq!((rows.len(), rows.iter().sum::<i64>()), (3, 20_000));
 }
