@@ -10,7 +10,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use onramp_lake::Lake;
 
 use crate::error::ComputeError;
-use crate::predicate;
+use crate::{functions, predicate};
 
 mod pool;
 
@@ -79,6 +79,7 @@ impl Engine {
             SessionContext::new_with_config_rt(self.config.clone(), Arc::clone(&self.runtime));
         context.register_object_store(store_url(lake).as_ref(), lake.store());
         predicate::register(&context);
+        functions::register(&context);
         context
     }
 
@@ -87,6 +88,7 @@ impl Engine {
         let context =
             SessionContext::new_with_config_rt(self.config.clone(), Arc::clone(&self.runtime));
         predicate::register(&context);
+        functions::register(&context);
         context
     }
 }

@@ -1,13 +1,15 @@
 //! Everything that is computed from the lake: the session fold, the metrics over folded sessions, and
 //! the `sessions` table that keeps the fold up to date.
 //!
-//! It owns the query engine, the read side of lake tables, funnel conditions, the `sessions` table and
-//! the maintenance of all tables. It knows no HTTP, no command line, and no clock: the present is an argument.
+//! It owns the query engine, the read side of lake tables, funnel conditions and functions, the
+//! `sessions` table and the maintenance of all tables. It knows no HTTP, no command line, and no clock:
+//! the present is an argument.
 #![warn(missing_docs)]
 
 pub mod engine;
 pub mod error;
 pub mod fold;
+pub mod functions;
 pub mod maintenance;
 pub mod metrics;
 pub mod predicate;

@@ -43,6 +43,20 @@ impl Rules {
         }
     }
 
+    /// Rules of required stages and one window, all that stage times depend on.
+    pub(crate) fn of_stages(stages: usize, order: Order, window: Option<u64>) -> Rules {
+        Rules {
+            order,
+            step_windows: vec![None; stages],
+            required: (0..stages).collect(),
+            window: window.map(|window| i64::try_from(window).unwrap_or(i64::MAX)),
+            exclusions: Vec::new(),
+            abandon_after: i64::MAX,
+            active_within: i64::MAX,
+            horizon: i64::MAX,
+        }
+    }
+
     /// How long every session of a mature figure is watched, in microseconds.
     pub fn horizon(&self) -> i64 {
         self.horizon
