@@ -84,5 +84,7 @@ impl Page {
 const CONDITIONS: (&str, &str) =
     ("c1, …, cn", "Conditions, in the order of the stages. NULL does not match.");
 /// The argument that orders events.
-const TIME: (&str, &str) =
-    ("ts", "When the event happened: a timestamp, a date or a whole number. Rows without are skipped.");
+const TIME: (&str, &str) = (
+    "ts",
+    "When the event happened: a timestamp, a date or a whole number. Rows without are skipped.",
+);

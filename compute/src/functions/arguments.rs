@@ -55,7 +55,8 @@ impl Arguments {
         let (least, most) = (*self.conditions.start(), *self.conditions.end());
         let count = shape.conditions.len();
         if !self.conditions.contains(&count) {
-            let limits = if least == most { format!("{most}") } else { format!("{least} to {most}") };
+            let limits =
+                if least == most { format!("{most}") } else { format!("{least} to {most}") };
             return plan_err!("{function} takes {limits} conditions, not {count}");
         }
         let mut coerced = Vec::with_capacity(types.len());

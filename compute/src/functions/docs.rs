@@ -28,7 +28,8 @@ pub fn reference() -> String {
 
 fn section(name: &str, documentation: Option<&Documentation>) -> String {
     let page = documentation.expect("every function of the registry is documented");
-    let mut section = format!("\n### {name}\n\n`{}`\n\n{}\n\n", page.syntax_example, page.description);
+    let mut section =
+        format!("\n### {name}\n\n`{}`\n\n{}\n\n", page.syntax_example, page.description);
     section.push_str("| argument | meaning |\n| --- | --- |\n");
     for (name, meaning) in page.arguments.iter().flatten() {
         section.push_str(&format!("| `{name}` | {meaning} |\n"));

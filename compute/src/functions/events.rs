@@ -8,7 +8,7 @@
 use std::ops::Range;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, LargeBinaryArray};
-use arrow::buffer::{Buffer, BooleanBuffer, NullBuffer, OffsetBuffer, ScalarBuffer};
+use arrow::buffer::{BooleanBuffer, Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::EmitTo;
 
@@ -112,7 +112,12 @@ impl Events {
     }
 
     /// Takes up what [`Emitted::states`] or [`Batch::states`] gave.
-    pub fn merge(&mut self, states: &LargeBinaryArray, groups: &[usize], width: Width) -> Result<()> {
+    pub fn merge(
+        &mut self,
+        states: &LargeBinaryArray,
+        groups: &[usize],
+        width: Width,
+    ) -> Result<()> {
         for (state, &group) in states.iter().zip(groups) {
             let owner = owner(group)?;
             let events = width.decode(state.unwrap_or_default())?;
@@ -225,7 +230,7 @@ impl Width {
                 state.len()
             );
         }
-        Ok(state.chunks_exact(size).map(|bytes| {
+        Ok(state.chunks_exact(size).map(move |bytes| {
             let number = |range: Range<usize>| {
                 let mut number = [0; 8];
                 number[..range.len()].copy_from_slice(&bytes[range]);

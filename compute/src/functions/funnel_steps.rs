@@ -83,11 +83,8 @@ struct FunnelSteps;
 
 impl EventFunction for FunnelSteps {
     const NAME: &'static str = "funnel_steps";
-    const ARGUMENTS: Arguments = Arguments {
-        leading: &[],
-        conditions: 1..=MOST_STAGES,
-        trailing: Some(Constant::Text),
-    };
+    const ARGUMENTS: Arguments =
+        Arguments { leading: &[], conditions: 1..=MOST_STAGES, trailing: Some(Constant::Text) };
 
     fn return_type(time: &DataType) -> DataType {
         DataType::new_list(time.clone(), true)
@@ -148,9 +145,7 @@ fn ticks(length: &str, axis: &TimeAxis) -> Result<u64> {
     };
     match (count.parse::<u64>(), nanos) {
         (Ok(count), None) if unit.is_empty() => Ok(axis.ticks(count)),
-        (Ok(count), Some(nanos)) => {
-            axis.ticks_within(FunnelSteps::NAME, i128::from(count) * nanos)
-        }
+        (Ok(count), Some(nanos)) => axis.ticks_within(FunnelSteps::NAME, i128::from(count) * nanos),
         _ => plan_err!(
             "funnel_steps: the window {length:?} is no whole number with us, ms, s, m, h, d or w"
         ),

@@ -31,10 +31,15 @@ fn any_call() -> impl Strategy<Value = (&'static str, Vec<ScalarValue>, Option<S
         vec!["strict_deduplication", "strict_order", "strict_increase", "strict_once"],
         0..4,
     );
-    let pattern = prop::sample::select(vec!["(?1)(?2)", "(?1).*(?3)", "(?1)(?t>=2)(?2)", ".(?t<2)."]);
+    let pattern =
+        prop::sample::select(vec!["(?1)(?2)", "(?1).*(?3)", "(?1)(?t>=2)(?2)", ".(?t<2)."]);
     let order = prop::sample::select(vec!["ordered", "strict", "unordered"]);
     let name = prop::sample::select(vec![
-        "window_funnel", "sequence_match", "sequence_count", "retention", "funnel_steps",
+        "window_funnel",
+        "sequence_match",
+        "sequence_count",
+        "retention",
+        "funnel_steps",
     ]);
     (name, 0_i64..9, modes, pattern, order).prop_map(|(name, window, modes, pattern, order)| {
         let leading = match name {

@@ -2,7 +2,9 @@
 
 use std::sync::{Arc, LazyLock};
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int32Builder, ListBuilder, UInt64Array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int32Builder, ListBuilder, UInt64Array,
+};
 use arrow::datatypes::{DataType, Field, FieldRef, UInt64Type};
 use datafusion::common::{Result, plan_err};
 use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
@@ -69,7 +71,10 @@ impl AggregateUDFImpl for Retention {
 
     fn coerce_types(&self, types: &[DataType]) -> Result<Vec<DataType>> {
         if types.len() > MOST_CONDITIONS {
-            return plan_err!("{NAME} takes 1 to {MOST_CONDITIONS} conditions, not {}", types.len());
+            return plan_err!(
+                "{NAME} takes 1 to {MOST_CONDITIONS} conditions, not {}",
+                types.len()
+            );
         }
         conditions(NAME, types)
     }

@@ -13,11 +13,8 @@ mod pattern;
 
 pub(super) use pattern::Pattern;
 
-pub(super) const ARGUMENTS: Arguments = Arguments {
-    leading: &[Constant::Text],
-    conditions: 1..=MOST_CONDITIONS,
-    trailing: None,
-};
+pub(super) const ARGUMENTS: Arguments =
+    Arguments { leading: &[Constant::Text], conditions: 1..=MOST_CONDITIONS, trailing: None };
 
 /// The pattern argument of the reference.
 pub(super) const PATTERN: (&str, &str) = (

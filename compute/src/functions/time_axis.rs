@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
+use arrow::array::{ArrayRef, AsArray, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type, TimeUnit, UInt64Type};
 use datafusion::common::{Result, ScalarValue, plan_err};
@@ -85,9 +85,9 @@ impl TimeAxis {
                 let nanos = seconds * SECOND_NANOS + i128::from(interval.nanoseconds);
                 self.ticks_within(function, nanos)
             }
-            other => plan_err!(
-                "{function}: a window of {other} has no fixed length; give days or less"
-            ),
+            other => {
+                plan_err!("{function}: a window of {other} has no fixed length; give days or less")
+            }
         }
     }
 

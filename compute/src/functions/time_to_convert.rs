@@ -57,11 +57,8 @@ struct TimeToConvert;
 
 impl EventFunction for TimeToConvert {
     const NAME: &'static str = "time_to_convert";
-    const ARGUMENTS: Arguments = Arguments {
-        leading: &[],
-        conditions: 2..=2,
-        trailing: Some(Constant::Window),
-    };
+    const ARGUMENTS: Arguments =
+        Arguments { leading: &[], conditions: 2..=2, trailing: Some(Constant::Window) };
 
     fn return_type(_time: &DataType) -> DataType {
         DataType::Float64

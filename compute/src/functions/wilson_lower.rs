@@ -16,10 +16,11 @@ static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
         example: "\
 SELECT round(wilson_lower(45, 60), 6) AS low, wilson_lower(0, 60) AS none
 
-+-----+------+
-| low | none |
-+-----+------+
-+-----+------+",
++----------+------+
+| low      | none |
++----------+------+
+| 0.627679 | 0.0  |
++----------+------+",
     }
     .documentation()
 });

@@ -16,10 +16,11 @@ static PAGE: LazyLock<Documentation> = LazyLock::new(|| {
         example: "\
 SELECT round(wilson_upper(45, 60), 6) AS high, wilson_upper(60, 60) AS every
 
-+------+-------+
-| high | every |
-+------+-------+
-+------+-------+",
++----------+-------+
+| high     | every |
++----------+-------+
+| 0.842235 | 1.0   |
++----------+-------+",
     }
     .documentation()
 });

@@ -110,7 +110,9 @@ impl Pattern {
                     now = Choice { step: now.step + 1, event: now.event + 1, base: now.event };
                     true
                 }
-                Step::Time(comparison, ticks) if !comparison.holds(&events[now.base], &event, ticks) => {
+                Step::Time(comparison, ticks)
+                    if !comparison.holds(&events[now.base], &event, ticks) =>
+                {
                     pass_over(comparison, &mut choices, &mut now, events.len())
                 }
                 Step::Many | Step::Time(..) => {
@@ -138,7 +140,12 @@ impl Pattern {
 }
 
 /// A time that is not long enough yet may be at a later event, one that is too long cannot.
-fn pass_over(comparison: Comparison, choices: &mut Vec<Choice>, now: &mut Choice, end: usize) -> bool {
+fn pass_over(
+    comparison: Comparison,
+    choices: &mut Vec<Choice>,
+    now: &mut Choice,
+    end: usize,
+) -> bool {
     if matches!(comparison, Comparison::AtMost | Comparison::Less) {
         return back(choices, now, end);
     }

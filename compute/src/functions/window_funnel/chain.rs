@@ -11,7 +11,8 @@ use super::Search;
 /// Conditions that events of one instant meet are gone through by stage, then by event. A stage keeps
 /// the chain that reached it last, which is the one with the latest start.
 pub(super) fn level(search: &Search, events: &[Event]) -> usize {
-    let mut chains = Chains { search, reached: 0, chains: [Chain { first: 0, last: 0 }; MOST_CONDITIONS] };
+    let mut chains =
+        Chains { search, reached: 0, chains: [Chain { first: 0, last: 0 }; MOST_CONDITIONS] };
     for instant in events.chunk_by(|one, other| one.at == other.at) {
         if let ControlFlow::Break(level) = chains.instant(instant) {
             return level;

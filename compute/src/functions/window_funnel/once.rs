@@ -94,13 +94,10 @@ impl Chains<'_> {
     }
 
     /// Stage by stage, from the chains before this instant and from a start at it.
-    fn all_at_once(
-        &self,
-        instant: &[Event],
-        reached: &mut [Option<i64>],
-    ) -> ControlFlow<usize> {
+    fn all_at_once(&self, instant: &[Event], reached: &mut [Option<i64>]) -> ControlFlow<usize> {
         let stages = reached.len();
-        let candidates: Vec<Vec<usize>> = (0..stages).map(|stage| meeting(instant, stage)).collect();
+        let candidates: Vec<Vec<usize>> =
+            (0..stages).map(|stage| meeting(instant, stage)).collect();
         for stage in (0..stages).filter(|&stage| !candidates[stage].is_empty()) {
             if stage > 0 && reached[stage - 1].is_none() {
                 self.orphan(reached)?;
@@ -155,9 +152,8 @@ impl Chains<'_> {
                 }
                 let earlier = self.starts[stage - 1].map(|first| Path { first, used: Vec::new() });
                 let open = earlier.into_iter().chain(before.iter().cloned());
-                let fits = |path: &Path| {
-                    self.search.within(path.first, at) && !path.used.contains(&index)
-                };
+                let fits =
+                    |path: &Path| self.search.within(path.first, at) && !path.used.contains(&index);
                 paths.extend(open.filter(fits).map(|mut path| {
                     path.used.push(index);
                     path
