@@ -1,5 +1,6 @@
 //! From a flushed buffer to the lake: dead letters and duplicates first, then the events.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -8,6 +9,7 @@ use onramp_lake::{Advance, Appender, DEDUP_WINDOW, Lake, Outcome, SequenceRange}
 use onramp_schemas::tables;
 
 use super::buffer::Flush;
+use super::rows::DuplicateRows;
 use super::window::Window;
 use crate::error::IngestError;
 use crate::faults::{self, Point};
@@ -157,25 +159,25 @@ pub struct Beside {
     pub app_id: Arc<str>,
     /// One past the last sequence that the flush covers.
     pub next: i64,
-    /// Sequence of each row.
-    pub sequences: Vec<i64>,
+    /// The sequences that each row stands for, in their order.
+    pub sequences: Vec<Range<i64>>,
     /// The rows, in the table's schema.
     pub rows: RecordBatch,
 }
 
-/// Appends the rows that the table does not hold yet, judged by its own transaction.
+/// Appends what the table does not hold yet, judged by its own transaction.
 async fn append_beside(appender: &mut Appender, part: &Beside) -> Result<Flushed, IngestError> {
     let base = appender.txn(&part.app_id);
-    let held = part.sequences.partition_point(|&s| base.is_some_and(|b| s < b));
-    if held == part.sequences.len() {
+    let held = part.sequences.partition_point(|row| base.is_some_and(|base| row.end <= base));
+    let Some(next) = part.sequences.get(held) else {
         return Ok(Flushed::Committed { version: appender.version() });
-    }
-    let rows = part.rows.slice(held, part.sequences.len() - held);
-    let range = SequenceRange {
-        app_id: part.app_id.to_string(),
-        first: part.sequences[held],
-        last: part.next - 1,
     };
+    let (mut first, mut rows) = (next.start, part.rows.slice(held, part.rows.num_rows() - held));
+    // Another writer, which never came to `events`, may have ended in the middle of a run.
+    if let Some(base) = base.filter(|base| *base > first) {
+        (first, rows) = (base, DuplicateRows::begin_at(&rows, base)?);
+    }
+    let range = SequenceRange { app_id: part.app_id.to_string(), first, last: part.next - 1 };
     let files = appender.write(rows, &[range]).await?;
     let advance = Advance { app_id: part.app_id.to_string(), base, next: part.next };
     Ok(match appender.commit(files, vec![advance]).await? {

@@ -110,6 +110,29 @@ async fn invariant_04_rejections_stand_before_the_events_of_their_range_and_are_
 }
 
 #[tokio::test]
+async fn invariant_04_a_run_of_resends_goes_on_where_another_writer_left_it() {
+    let resent: Vec<Vec<u8>> = vec![event("0"); 40];
+    for (dies_at, until) in [(1, 9), (4, 9), (9, 9), (12, 9)] {
+        let (_folder, lake) = lake().await;
+        let mut owner = Committer::open(&lake).await.unwrap();
+        let mut partition = owner.start(APP, 0).await.unwrap();
+        let flush = read(&mut partition, &resent, until);
+        let mut other = Committer::open(&lake).await.unwrap();
+        let mut read_beside = other.start(APP, 0).await.unwrap();
+        // The other one dies before `events`; the owner hears of it as it commits another partition.
+        other.commit_beside(&read(&mut read_beside, &resent, dies_at)).await.unwrap();
+        owner.refresh().await.unwrap();
+        assert!(matches!(owner.commit(&flush).await, Ok(Flushed::Committed { .. })));
+        let mut next = Committer::open(&lake).await.unwrap();
+        let mut partition = next.start(APP, 0).await.unwrap();
+        assert_eq!(partition.next, until);
+        let rest = read(&mut partition, &resent, 40);
+        assert!(matches!(next.commit(&rest).await, Ok(Flushed::Committed { .. })));
+        assert_ledger(&lake).await;
+    }
+}
+
+#[tokio::test]
 async fn invariant_02_a_zombie_loses_and_starts_again_from_the_lake() {
     let (_folder, lake) = lake().await;
     let topic = topic();

@@ -1,5 +1,6 @@
 //! Rows of `dead_letters`: what was rejected, with its bytes, its cause and its place.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -136,7 +137,7 @@ impl DeadLetterRows {
     }
 
     /// The sequences of the rows and the rows; none if there were none.
-    pub fn finish(&mut self) -> Result<Option<(Vec<i64>, RecordBatch)>, ArrowError> {
+    pub fn finish(&mut self) -> Result<Option<(Vec<Range<i64>>, RecordBatch)>, ArrowError> {
         let mut taken = std::mem::take(self);
         let Some(mut received_at) = taken.received_at else { return Ok(None) };
         let mut columns: Vec<ArrayRef> = vec![Arc::new(taken.date.finish())];
@@ -149,7 +150,8 @@ impl DeadLetterRows {
         columns.push(Arc::new(taken.correlation_id.finish()));
         columns.push(Arc::new(received_at.finish()));
         let rows = RecordBatch::try_new(tables::DEAD_LETTERS.arrow_schema(), columns)?;
-        Ok(Some((taken.sequences, rows)))
+        let sequences = taken.sequences.into_iter().map(|sequence| sequence..sequence + 1);
+        Ok(Some((sequences.collect(), rows)))
     }
 }
 

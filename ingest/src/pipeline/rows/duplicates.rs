@@ -1,11 +1,13 @@
 //! Rows of `duplicates`: runs of dropped resends.
 
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BooleanArray, Date32Array, Int64Array, RecordBatch, StringArray,
+    ArrayRef, AsArray, BooleanArray, Date32Array, Int64Array, RecordBatch, StringArray,
     TimestampMicrosecondArray,
 };
+use arrow::datatypes::Int64Type;
 use arrow::error::ArrowError;
 use onramp_schemas::tables;
 
@@ -55,8 +57,8 @@ impl DuplicateRows {
         }
     }
 
-    /// The first sequences of the runs, and the runs as rows; none if there were no resends.
-    pub fn finish(&mut self) -> Result<Option<(Vec<i64>, RecordBatch)>, ArrowError> {
+    /// The sequences of the runs, and the runs as rows; none if there were no resends.
+    pub fn finish(&mut self) -> Result<Option<(Vec<Range<i64>>, RecordBatch)>, ArrowError> {
         let runs = std::mem::take(&mut self.runs);
         let Some(partition) = self.source_partition.as_ref().filter(|_| !runs.is_empty()) else {
             return Ok(None);
@@ -76,6 +78,16 @@ impl DuplicateRows {
             ),
         ];
         let rows = RecordBatch::try_new(tables::DUPLICATES.arrow_schema(), columns)?;
-        Ok(Some((runs.iter().map(|r| r.first).collect(), rows)))
+        Ok(Some((runs.iter().map(|r| r.first..r.last + 1).collect(), rows)))
+    }
+
+    /// The rows, the first of which stands for its run from this sequence on.
+    pub fn begin_at(rows: &RecordBatch, sequence: i64) -> Result<RecordBatch, ArrowError> {
+        let at = rows.schema().index_of("first_sequence")?;
+        let first = rows.column(at).as_primitive::<Int64Type>().values();
+        let moved = std::iter::once(sequence).chain(first.iter().skip(1).copied());
+        let mut columns = rows.columns().to_vec();
+        columns[at] = Arc::new(Int64Array::from_iter_values(moved));
+        RecordBatch::try_new(rows.schema(), columns)
     }
 }
