@@ -165,10 +165,11 @@ async fn main() {
     let request = LoadRequest {
         as_of: i64::MAX,
         attributes: vec!["language".into()],
+        periods: vec![(i64::MIN, i64::MAX)],
         ..LoadRequest::default()
     };
     let dataset = load(&lake, &funnel, &engine, &done, &request).await.expect("sessions");
-    told("load", started, dataset.sessions.len() as u64, "sessions");
+    told("load", started, dataset.populations[0].sessions() as u64, "sessions");
     let started = Instant::now();
     let input = input_counts(&lake, &funnel.name, &engine, &done, i64::MAX).await.expect("counts");
     told("count the input", started, input.events, "events");

@@ -13,7 +13,7 @@ mod rules;
 mod unordered;
 
 #[cfg(test)]
-mod properties;
+pub(crate) mod properties;
 #[cfg(test)]
 mod tests;
 

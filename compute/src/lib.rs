@@ -22,4 +22,4 @@ mod reporting;
 
 pub use engine::Engine;
 pub use error::ComputeError;
-pub use reporting::{Moment, ReportRequest, report};
+pub use reporting::{Moment, ReportRequest, funnel_rates, report};

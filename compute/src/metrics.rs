@@ -13,8 +13,11 @@ pub mod calendar;
 pub mod cohorts;
 pub mod comparison;
 pub mod drop_off;
+mod figures;
+mod labels;
 pub mod leaving;
-mod population;
+mod parallel;
+pub(crate) mod population;
 pub mod rates;
 pub mod recommendations;
 pub mod segments;
@@ -22,16 +25,19 @@ mod stages;
 pub mod times;
 
 #[cfg(test)]
-mod figures;
+mod small;
 #[cfg(test)]
 mod tests;
 
 pub use crate::fold::Session;
 pub use calendar::Instant;
+pub use population::Population;
 pub use stages::{Conversion, MatureStage, StageReport};
 
-use crate::fold::{Fate, Rules};
-use population::{Basis, Counts, Population, Shape};
+use crate::fold::Rules;
+use figures::Figures;
+use population::{Basis, Scope, Shape, State};
+use rates::FunnelRates;
 
 /// What a report is asked for.
 #[derive(Clone, Debug)]
@@ -192,37 +198,51 @@ pub struct Report {
     pub data_quality: Input,
 }
 
-/// Computes a report over sessions folded as of `request.as_of`.
+impl Request {
+    /// The periods whose sessions a report needs: its own, the one before it
+    /// ([`recommendations::previous_period`]), and the one that it compares with.
+    pub fn periods(&self) -> Vec<(i64, i64)> {
+        let before = recommendations::previous_period(self.from, self.to);
+        [(self.from, self.to), before].into_iter().chain(self.compare).collect()
+    }
+
+    /// The attributes that a report needs.
+    pub fn attributes(&self) -> Vec<String> {
+        self.segment_by.iter().chain(&self.mix_by).cloned().collect()
+    }
+}
+
+/// The sessions of each of the request's periods, from sessions folded as of its instant.
 ///
-/// `sessions` is all history or any part of it that holds the period, the one before it
-/// ([`recommendations::previous_period`]) and the one to compare with; `attribute_names` names the
-/// positions of [`Session::attributes`]. `client_id` is an attribute of every session.
-pub fn report(
+/// `attribute_names` names the positions of [`Session::attributes`].
+pub fn populations(
     request: &Request,
     attribute_names: &[String],
     sessions: &[Session],
-    input: &Input,
-) -> Report {
+) -> Vec<Population> {
+    let rules = Rules::new(&request.funnel);
+    let of = |period| {
+        let scope = Scope { as_of: request.as_of, period, rules: rules.clone() };
+        Population::of(sessions, attribute_names, &scope)
+    };
+    request.periods().into_iter().map(of).collect()
+}
+
+/// Computes a report over the sessions of each of [`Request::periods`], in that order, which were
+/// folded as of `request.as_of`.
+pub fn report(request: &Request, populations: &[Population], input: &Input) -> Report {
+    let none = Population::default();
+    let [population, before] = [0, 1].map(|place| populations.get(place).unwrap_or(&none));
     let shape = Shape::new(&request.funnel);
-    let horizon = Rules::new(&request.funnel).horizon();
-    let mature = Basis::mature(request.as_of, horizon);
+    let (raw, mature) = population.counts();
+    let rates = FunnelRates::of(&shape, &raw, &mature);
+    let figures = Figures::of(request, &shape, population, populations.get(2));
+    let segments = figures.segments.as_ref();
+    let recommendations = recommend(request, &shape, [population, before], segments, input);
+    let states = |is: fn(State) -> bool| {
+        population.rows().filter(|&row| is(population.state(row))).count() as u64
+    };
     let (from, to) = (request.from, request.to);
-    let population = Population::new(sessions, shape.count(), from, to);
-    let raw = Counts::of(&population, Basis::Raw);
-    let watched = Counts::of(&population, mature);
-    let fates =
-        |is: fn(Fate) -> bool| population.fate.iter().filter(|&&fate| is(fate)).count() as u64;
-    let drop_off = drop_off::drop_off(&population, &shape, mature, &request.thresholds);
-    let cohort_analysis = cohorts::cohorts(
-        &population,
-        &shape,
-        (from, to),
-        request.timezone,
-        (request.as_of, horizon),
-    );
-    let names = (request.segment_by.as_slice(), attribute_names);
-    let segments = (!request.segment_by.is_empty())
-        .then(|| segments::segments(&population, &shape, mature, names, &request.thresholds));
     Report {
         as_of: Instant(request.as_of),
         positions: BTreeMap::new(),
@@ -240,26 +260,26 @@ pub fn report(
         overall_conversion_rate: rates::overall(&shape, &raw).rate(),
         overall_conversion: Conversion {
             raw: rates::overall(&shape, &raw).into(),
-            mature: rates::overall(&shape, &watched).into(),
+            mature: rates::overall(&shape, &mature).into(),
         },
-        completed: fates(|fate| fate == Fate::Completed),
-        abandoned: fates(|fate| matches!(fate, Fate::Abandoned { .. })),
-        in_flight: fates(|fate| matches!(fate, Fate::InFlight { .. })),
-        active: fates(|fate| fate == Fate::InFlight { active: true }),
-        orphan_sessions: orphans(sessions, from, to),
-        excluded: excluded(sessions, from, to),
-        stages: stages::stages(&population, &shape, (&raw, &watched), request),
-        top_drop_off_points: top_points(&drop_off),
-        drop_off,
-        heatmap: leaving::heatmap(&population, &shape, request.timezone),
-        error_patterns: leaving::error_patterns(&population, &shape),
-        time_analysis: leaving::dwell(&population, &shape),
-        common_reasons: leaving::reasons(&population),
-        trend: cohorts::trend(&cohort_analysis, &request.thresholds),
-        cohort_analysis,
-        recommendations: recommend(request, sessions, &population, segments.as_ref(), input),
-        segments,
-        comparison: compare(request, attribute_names, sessions, &shape, mature),
+        completed: states(|state| state == State::Completed),
+        abandoned: states(|state| state == State::Lost),
+        in_flight: states(State::in_flight),
+        active: states(|state| state == State::Active),
+        orphan_sessions: population.orphans(from, to),
+        excluded: population.excluded,
+        time_analysis: figures.dwell(&shape),
+        stages: stages::stages(population, rates, figures.times),
+        top_drop_off_points: top_points(&figures.drop_off),
+        drop_off: figures.drop_off,
+        heatmap: figures.leaving.iter().flat_map(|step| step.cells.clone()).collect(),
+        error_patterns: figures.leaving.iter().flat_map(|step| step.patterns.clone()).collect(),
+        common_reasons: leaving::reasons(population),
+        trend: cohorts::trend(&figures.cohorts, &request.thresholds),
+        cohort_analysis: figures.cohorts,
+        recommendations,
+        segments: figures.segments,
+        comparison: figures.comparison,
         data_quality: *input,
     }
 }
@@ -269,81 +289,33 @@ pub fn program_version() -> String {
     format!("{}+tzdata.{}", env!("CARGO_PKG_VERSION"), chrono_tz::IANA_TZDB_VERSION)
 }
 
-/// Sessions without a first stage whose first event lies in the period.
-fn orphans(sessions: &[Session], from: i64, to: i64) -> u64 {
-    let orphan = |session: &&Session| {
-        let folded = &session.folded;
-        folded.fate == Fate::Orphan && (from..to).contains(&folded.first_event_at)
-    };
-    sessions.iter().filter(orphan).count() as u64
-}
-
-fn excluded(sessions: &[Session], from: i64, to: i64) -> u64 {
-    let excluded = |session: &&Session| {
-        session.folded.excluded && population::started_within(&session.folded, from, to)
-    };
-    sessions.iter().filter(excluded).count() as u64
-}
-
 fn top_points(drop_off: &drop_off::DropOff) -> Vec<drop_off::DropOffStage> {
     let point = |number: &usize| drop_off.all.iter().find(|stage| stage.stage == *number).cloned();
     drop_off.top.iter().filter_map(point).collect()
 }
 
-fn recommend(
-    request: &Request,
-    sessions: &[Session],
-    population: &Population,
-    segments: Option<&segments::Segments>,
-    input: &Input,
+fn recommend<'a>(
+    request: &'a Request,
+    shape: &'a Shape,
+    [population, before]: [&'a Population; 2],
+    segments: Option<&'a segments::Segments>,
+    input: &'a Input,
 ) -> Vec<recommendations::Recommendation> {
-    let shape = Shape::new(&request.funnel);
     let horizon = Rules::new(&request.funnel).horizon();
-    let mature = Basis::mature(request.as_of, horizon);
     let mature_end = request.as_of.saturating_sub(horizon).saturating_add(1);
-    let (from, to) = recommendations::previous_period(request.from, request.to);
-    let before = Population::new(sessions, shape.count(), from, to);
-    let side = |name, population, from, to: i64| recommendations::Side {
-        name,
-        from,
-        to: to.min(mature_end),
-        population,
-        counts: Counts::of(population, mature),
-        orphans: orphans(sessions, from, to.min(mature_end)),
+    let side = |name, population: &'a Population| {
+        let (from, to) = (population.period.0, population.period.1.min(mature_end));
+        let (counts, orphans) = (population.counts().1, population.orphans(from, to));
+        recommendations::Side { name, from, to, population, counts, orphans }
     };
     recommendations::recommend(&recommendations::Frame {
         request,
-        shape: &shape,
-        mature,
+        shape,
+        mature: Basis::Mature,
         horizon,
-        now: side("this period", population, request.from, request.to),
-        before: side("the period before", &before, from, to),
+        now: side("this period", population),
+        before: side("the period before", before),
         segments,
         input,
     })
-}
-
-fn compare(
-    request: &Request,
-    attribute_names: &[String],
-    sessions: &[Session],
-    shape: &Shape,
-    mature: Basis,
-) -> Option<comparison::Comparison> {
-    let other = request.compare?;
-    let mut periods = [other, (request.from, request.to)];
-    periods.sort_unstable();
-    let [before, after] = periods.map(|(from, to)| comparison::Side {
-        from,
-        to,
-        population: Population::new(sessions, shape.count(), from, to),
-    });
-    let mix_by = request.mix_by.as_deref();
-    let frame = comparison::Frame {
-        shape,
-        mature,
-        mix_by: mix_by.map(|name| (name, segments::Attribute::find(name, attribute_names))),
-        thresholds: &request.thresholds,
-    };
-    Some(comparison::comparison(&before, &after, &frame))
 }

@@ -8,10 +8,11 @@ use onramp_schemas::funnel::Funnel;
 use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::metrics::calendar::local_midnight;
-use crate::metrics::recommendations::previous_period;
+use crate::metrics::population::Shape;
+use crate::metrics::rates::FunnelRates;
 use crate::metrics::{self, Report, Request, Thresholds};
 use crate::sessions::{
-    CaughtUp, LoadRequest, OnProgress, Settings, catch_up, input_counts, load, watermark,
+    CaughtUp, LoadRequest, OnProgress, Settings, catch_up, count, input_counts, load, watermark,
 };
 
 #[cfg(test)]
@@ -154,6 +155,24 @@ pub async fn report(
     report_of(lake, funnel, request, engine, &caught_up).await
 }
 
+/// The standard funnel alone: the rates of a report's stages, from fewer columns than it reads.
+///
+/// # Errors
+/// As [`report`].
+pub async fn funnel_rates(
+    lake: &Lake,
+    funnel: &Funnel,
+    request: &ReportRequest,
+    engine: &Engine,
+    settings: &Settings,
+    progress: OnProgress<'_>,
+) -> Result<FunnelRates, ComputeError> {
+    let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
+    let (_, wanted) = fixed(lake, funnel, request, engine, &caught_up).await?;
+    let (raw, mature) = count(lake, funnel, engine, &caught_up, &wanted).await?;
+    Ok(FunnelRates::of(&Shape::new(funnel), &raw, &mature))
+}
+
 /// The report of a funnel from sessions as they were caught up.
 async fn report_of(
     lake: &Lake,
@@ -162,22 +181,13 @@ async fn report_of(
     engine: &Engine,
     caught_up: &CaughtUp,
 ) -> Result<Report, ComputeError> {
-    let empty = || ComputeError::EmptyLake { url: lake.root().to_owned() };
-    let events = caught_up.events.as_ref().ok_or_else(empty)?;
-    let watermark = watermark(lake, engine, events).await?.ok_or_else(empty)?;
-    let fixed = request.fixed(funnel, watermark)?;
-    let before = previous_period(fixed.from, fixed.to);
-    let wanted = LoadRequest {
-        as_of: fixed.as_of,
-        attributes: fixed.segment_by.iter().chain(&fixed.mix_by).cloned().collect(),
-        client_id: request.client_id.clone(),
-        periods: [(fixed.from, fixed.to), before].into_iter().chain(fixed.compare).collect(),
-    };
-    let dataset = load(lake, funnel, engine, caught_up, &wanted).await?;
-    let input = input_counts(lake, &funnel.name, engine, caught_up, fixed.as_of).await?;
+    let (fixed, wanted) = fixed(lake, funnel, request, engine, caught_up).await?;
+    let (dataset, input) = tokio::try_join!(
+        load(lake, funnel, engine, caught_up, &wanted),
+        input_counts(lake, &funnel.name, engine, caught_up, fixed.as_of),
+    )?;
     let computed = tokio::task::spawn_blocking(move || {
-        let mut report =
-            metrics::report(&fixed, &dataset.attribute_names, &dataset.sessions, &input);
+        let mut report = metrics::report(&fixed, &dataset.populations, &input);
         report.positions = dataset.positions;
         report
     });
@@ -187,6 +197,27 @@ async fn report_of(
             datafusion::error::DataFusionError::External(Box::new(error)),
         )
     })
+}
+
+/// The request in instants, and the sessions that it needs.
+async fn fixed(
+    lake: &Lake,
+    funnel: &Funnel,
+    request: &ReportRequest,
+    engine: &Engine,
+    caught_up: &CaughtUp,
+) -> Result<(Request, LoadRequest), ComputeError> {
+    let empty = || ComputeError::EmptyLake { url: lake.root().to_owned() };
+    let events = caught_up.events.as_ref().ok_or_else(empty)?;
+    let watermark = watermark(lake, engine, events).await?.ok_or_else(empty)?;
+    let fixed = request.fixed(funnel, watermark)?;
+    let wanted = LoadRequest {
+        as_of: fixed.as_of,
+        attributes: fixed.attributes(),
+        client_id: fixed.client_id.clone(),
+        periods: fixed.periods(),
+    };
+    Ok((fixed, wanted))
 }
 
 fn ordered(what: &str, from: i64, to: i64) -> Result<(), ComputeError> {

@@ -29,6 +29,7 @@ mod tests;
 
 pub use catch_up::catch_up;
 pub use counts::{input_counts, watermark};
+pub(crate) use load::count;
 pub use load::{CLIENT_ID, Dataset, LoadRequest, load};
 pub use rebuild::{Rebuilt, rebuild};
 

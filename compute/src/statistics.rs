@@ -11,6 +11,7 @@ pub mod multiplicity;
 pub mod proportion;
 pub mod quantile;
 pub mod rank;
+pub mod risk;
 pub mod trend;
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ const SECOND: i64 = 1_000_000;
 const STAGES: usize = 5;
 
 #[derive(Clone, Debug)]
-struct Event {
+pub(crate) struct Event {
     source: u8,
     digest: Digest,
 }
@@ -34,7 +34,7 @@ fn digest(index: u8, source: u8, second: i64, stages: u32, flags: u8) -> Digest 
 }
 
 /// Up to 14 events within 12 seconds, so that ties are common.
-fn any_events() -> impl Strategy<Value = Vec<Event>> {
+pub(crate) fn any_events() -> impl Strategy<Value = Vec<Event>> {
     let mask = prop_oneof![
         3 => (0..STAGES).prop_map(|stage| 1_u32 << stage),
         1 => Just(0),
@@ -51,7 +51,7 @@ fn any_events() -> impl Strategy<Value = Vec<Event>> {
 }
 
 /// Funnels of every order mode, with and without windows, step windows, optional stages.
-fn any_funnel() -> impl Strategy<Value = Funnel> {
+pub(crate) fn any_funnel() -> impl Strategy<Value = Funnel> {
     let order = prop::sample::select(vec!["ordered", "strict", "unordered"]);
     let window = prop::option::of(1_u64..12);
     let step = prop::option::of((2..=STAGES, 1_u64..6));
@@ -80,7 +80,7 @@ fn any_funnel() -> impl Strategy<Value = Funnel> {
     )
 }
 
-fn ordered(events: &[Event]) -> Vec<Digest> {
+pub(crate) fn ordered(events: &[Event]) -> Vec<Digest> {
     let mut sorted = events.to_vec();
     sorted.sort_by_key(|e| (e.digest.occurred_at, e.source, e.digest.id));
     sorted.into_iter().map(|event| event.digest).collect()

@@ -73,12 +73,21 @@ impl Rules {
         )
     }
 
+    /// Bit k: the session counts as having reached stage k + 1, by its mask by name and its
+    /// furthest stage.
+    pub(crate) fn reached(&self, by_name: u32, furthest: usize) -> u32 {
+        match self.order {
+            Order::Unordered => ((1_u64 << furthest) - 1) as u32,
+            Order::Ordered | Order::Strict => by_name,
+        }
+    }
+
     pub(super) fn unordered(&self) -> bool {
         self.order == Order::Unordered
     }
 
     /// Number of stages.
-    pub(super) fn count(&self) -> usize {
+    pub(crate) fn count(&self) -> usize {
         self.step_windows.len()
     }
 

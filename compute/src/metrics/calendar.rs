@@ -5,6 +5,9 @@ use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
 
 const DAY_MICROS: i64 = 86_400_000_000;
+const HOUR_MICROS: i64 = 3_600_000_000;
+/// Hours whose offset is worked out beforehand, at most: 22 years.
+const KNOWN_HOURS: i64 = 200_000;
 
 /// Microseconds UTC, written as RFC 3339 with six digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -35,6 +38,43 @@ pub fn local_date(micros: i64, timezone: Tz) -> NaiveDate {
 pub fn hour_of_week(micros: i64, timezone: Tz) -> u32 {
     let local = local(micros, timezone);
     local.weekday().num_days_from_monday() * 24 + local.hour()
+}
+
+/// [`hour_of_week`] for many instants of one span: offsets are worked out once an hour.
+pub(super) struct HoursOfWeek {
+    timezone: Tz,
+    /// The first hour since 1970 that is known.
+    first: i64,
+    /// Offsets in microseconds; `None` where the clock is set within the hour.
+    offsets: Vec<Option<i64>>,
+}
+
+impl HoursOfWeek {
+    /// For instants between two.
+    pub fn new(from: i64, to: i64, timezone: Tz) -> HoursOfWeek {
+        let first = from.div_euclid(HOUR_MICROS);
+        let hours = to.div_euclid(HOUR_MICROS).saturating_sub(first).saturating_add(1);
+        let offset = |hour: i64| {
+            let at = hour.saturating_mul(HOUR_MICROS);
+            local(at, timezone).and_utc().timestamp_micros() - utc(at).timestamp_micros()
+        };
+        let hour = |hour: i64| Some(offset(hour)).filter(|&same| same == offset(hour + 1));
+        let known = first..first.saturating_add(hours.clamp(0, KNOWN_HOURS));
+        HoursOfWeek { timezone, first, offsets: known.map(hour).collect() }
+    }
+
+    /// As [`hour_of_week`].
+    pub fn of(&self, at: i64) -> u32 {
+        let hour = at.div_euclid(HOUR_MICROS) - self.first;
+        let known = usize::try_from(hour).ok().and_then(|hour| self.offsets.get(hour));
+        match known {
+            // The first of January 1970 was a Thursday.
+            Some(&Some(offset)) => {
+                ((at + offset).div_euclid(HOUR_MICROS) + 3 * 24).rem_euclid(7 * 24) as u32
+            }
+            _ => hour_of_week(at, self.timezone),
+        }
+    }
 }
 
 /// The first instant of a date, in microseconds UTC: local midnight, the earlier one where the
@@ -97,6 +137,29 @@ mod tests {
         assert_eq!(hour_of_week(at("2026-03-29T21:59:59.999999Z"), berlin), 167);
         assert_eq!(hour_of_week(at("2026-03-29T01:30:00Z"), berlin), 6 * 24 + 3);
         assert_eq!(hour_of_week(at("1969-12-29T00:00:00Z"), chrono_tz::UTC), 0);
+    }
+
+    #[test]
+    fn hours_of_a_span_are_those_of_its_instants() {
+        // With jumps of an hour and of half an hour, and an offset of minutes and seconds.
+        for zone in [
+            chrono_tz::Europe::Berlin,
+            chrono_tz::Australia::Lord_Howe,
+            chrono_tz::Africa::Monrovia,
+            chrono_tz::Asia::Kathmandu,
+            chrono_tz::UTC,
+        ] {
+            for year in [1850, 1971, 2026] {
+                let from = at(&format!("{year}-01-01T00:00:00Z"));
+                let hours = HoursOfWeek::new(from, from + 300 * DAY_MICROS, zone);
+                for step in 0..3_000 {
+                    let at = from - DAY_MICROS + step * 8_999_999_999;
+                    assert_eq!(hours.of(at), hour_of_week(at, zone), "{zone} {at}");
+                }
+            }
+        }
+        assert!(HoursOfWeek::new(0, i64::MAX, chrono_tz::UTC).offsets.len() == 200_000);
+        assert!(HoursOfWeek::new(5, 0, chrono_tz::UTC).offsets.len() <= 1);
     }
 
     #[test]

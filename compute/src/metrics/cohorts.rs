@@ -8,7 +8,6 @@ use super::Thresholds;
 use super::calendar::{local_date, local_midnight, monday_of};
 use super::population::{Basis, Counts, Population, Shape};
 use super::rates::{Rate, StageRates, overall, stage_rates};
-use crate::fold::Fate;
 use crate::statistics::proportion::Proportion;
 use crate::statistics::quantile::percentile;
 use crate::statistics::trend::{Point, weighted_slope};
@@ -110,7 +109,7 @@ pub(super) fn cohorts(
     (as_of, horizon): (i64, i64),
 ) -> Vec<Cohort> {
     let weeks = weeks(period, timezone);
-    let tallies = tally(population, &weeks, shape, Basis::mature(as_of, horizon));
+    let tallies = tally(population, &weeks, shape);
     let cohort = |(index, (week, mut tally)): (usize, (&Week, Tally))| {
         let watched_from = week.end.min(period.1);
         let iso = week.monday.iso_week();
@@ -149,7 +148,7 @@ fn weeks((from, to): (i64, i64), timezone: Tz) -> Vec<Week> {
     weeks
 }
 
-fn tally(population: &Population, weeks: &[Week], shape: &Shape, mature: Basis) -> Vec<Tally> {
+fn tally(population: &Population, weeks: &[Week], shape: &Shape) -> Vec<Tally> {
     let empty = || Tally {
         counts: Counts::none(shape.count()),
         mature: Counts::none(shape.count()),
@@ -164,8 +163,8 @@ fn tally(population: &Population, weeks: &[Week], shape: &Shape, mature: Basis) 
             continue;
         };
         tally.counts.add(population, row, Basis::Raw);
-        tally.mature.add(population, row, mature);
-        tally.in_flight += u64::from(matches!(population.fate[row], Fate::InFlight { .. }));
+        tally.mature.add(population, row, Basis::Mature);
+        tally.in_flight += u64::from(population.state(row).in_flight());
         tally.to_complete.extend(population.between(row, 0, shape.last()));
     }
     tallies

@@ -1,7 +1,6 @@
 //! Two periods side by side.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Serialize;
 
@@ -10,7 +9,6 @@ use super::calendar::Instant;
 use super::cohorts::Direction;
 use super::population::{Basis, Counts, Population, Shape};
 use super::rates::{Rate, StageRates, stage_rates};
-use super::segments::Attribute;
 use crate::statistics::decomposition::{Part, kitagawa};
 use crate::statistics::multiplicity::benjamini_hochberg;
 use crate::statistics::proportion::Proportion;
@@ -160,28 +158,25 @@ pub struct ShiftTest {
 /// What a comparison needs to know beside the sessions.
 pub(super) struct Frame<'a> {
     pub shape: &'a Shape,
-    pub mature: Basis,
     /// The attribute to decompose by.
-    pub mix_by: Option<(&'a str, Attribute)>,
+    pub mix_by: Option<&'a str>,
     pub thresholds: &'a Thresholds,
 }
 
 /// Sessions of a period.
 pub(super) struct Side<'a> {
-    pub from: i64,
-    pub to: i64,
-    pub population: Population<'a>,
+    pub population: &'a Population,
 }
 
 /// Compares two periods, the earlier first.
 pub(super) fn comparison(before: &Side, after: &Side, frame: &Frame) -> Comparison {
     let period = |side: &Side| ComparedPeriod {
-        from: Instant(side.from),
-        to: Instant(side.to),
+        from: Instant(side.population.period.0),
+        to: Instant(side.population.period.1),
         sessions: side.population.rows().len() as u64,
     };
     let raw = basis(before, after, frame, Basis::Raw);
-    let mut mature = basis(before, after, frame, frame.mature);
+    let mut mature = basis(before, after, frame, Basis::Mature);
     judge(&mut mature.stages, frame);
     let trend = mature.stages.last().and_then(|last| last.from_start.direction);
     Comparison {
@@ -195,7 +190,7 @@ pub(super) fn comparison(before: &Side, after: &Side, frame: &Frame) -> Comparis
 }
 
 fn basis(before: &Side, after: &Side, frame: &Frame, basis: Basis) -> ComparedBasis {
-    let rates = |side: &Side| stage_rates(frame.shape, &Counts::of(&side.population, basis));
+    let rates = |side: &Side| stage_rates(frame.shape, &Counts::of(side.population, basis));
     let stage = |(before, after): (StageRates, StageRates)| ComparedStage {
         stage: before.stage,
         name: before.name.clone(),
@@ -208,7 +203,7 @@ fn basis(before: &Side, after: &Side, frame: &Frame, basis: Basis) -> ComparedBa
         stages: rates(before).into_iter().zip(rates(after)).map(stage).collect(),
         decomposition: frame
             .mix_by
-            .and_then(|(name, attribute)| decompose(before, after, frame, basis, name, attribute)),
+            .and_then(|attribute| decompose(before, after, frame, basis, attribute)),
     }
 }
 
@@ -260,11 +255,11 @@ fn settle(change: &mut Change, adjusted: &mut impl Iterator<Item = f64>, thresho
 fn grouped<'a>(
     side: &Side<'a>,
     frame: &Frame,
-    attribute: Attribute,
+    attribute: &str,
     basis: Basis,
-) -> Vec<(Option<&'a Arc<str>>, Proportion)> {
-    let population = &side.population;
-    let groups = population.groups(|session| attribute.of(session));
+) -> Vec<(Option<&'a str>, Proportion)> {
+    let population = side.population;
+    let groups = population.groups(attribute);
     let mut parts: Vec<_> =
         groups.values.into_iter().map(|value| (value, Proportion::default())).collect();
     for row in population.rows().filter(|&row| basis.holds(population, row)) {
@@ -281,8 +276,7 @@ fn decompose(
     after: &Side,
     frame: &Frame,
     basis: Basis,
-    name: &str,
-    attribute: Attribute,
+    attribute: &str,
 ) -> Option<Decomposition> {
     let mut groups: BTreeMap<_, (Proportion, Proportion)> = BTreeMap::new();
     let key = |value: Option<_>| (value.is_none(), value);
@@ -296,13 +290,13 @@ fn decompose(
     let parts = kitagawa(&proportions)?;
     let first: Proportion = proportions.iter().map(|group| group.0).sum();
     let second: Proportion = proportions.iter().map(|group| group.1).sum();
-    let group = |((_, value), part): ((bool, Option<&Arc<str>>), &Part)| DecompositionGroup {
-        value: value.map(ToString::to_string),
+    let group = |((_, value), part): ((bool, Option<&str>), &Part)| DecompositionGroup {
+        value: value.map(str::to_owned),
         mix: part.mix,
         rate: part.rate,
     };
     Some(Decomposition {
-        attribute: name.to_owned(),
+        attribute: attribute.to_owned(),
         change: second.rate()? - first.rate()?,
         mix: parts.iter().map(|part| part.mix).sum(),
         rate: parts.iter().map(|part| part.rate).sum(),

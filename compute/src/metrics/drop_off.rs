@@ -5,7 +5,7 @@ use std::cmp::Reverse;
 use serde::Serialize;
 
 use super::Thresholds;
-use super::population::{Basis, Left, Population, Shape};
+use super::population::{Basis, Population, Shape, State};
 use crate::statistics::proportion::Proportion;
 
 /// How bad a drop-off is, judged by the lower limit of its interval.
@@ -48,7 +48,7 @@ pub struct DropOffStage {
 }
 
 /// Drop-off over all sessions and over those watched for the horizon.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize)]
 pub struct DropOff {
     /// Over all sessions.
     pub all: Vec<DropOffStage>,
@@ -60,51 +60,62 @@ pub struct DropOff {
     pub top_mature: Vec<usize>,
 }
 
-pub(super) fn drop_off(
-    population: &Population,
-    shape: &Shape,
-    mature: Basis,
-    thresholds: &Thresholds,
-) -> DropOff {
-    let all = stages(population, shape, Basis::Raw, thresholds);
-    let mature = stages(population, shape, mature, thresholds);
+pub(super) fn drop_off(population: &Population, shape: &Shape, thresholds: &Thresholds) -> DropOff {
+    let [all, mature] = [Basis::Raw, Basis::Mature]
+        .map(|basis| Tally::of(population, shape, basis).stages(shape, thresholds));
     DropOff { top: top(&all), top_mature: top(&mature), all, mature }
 }
 
-fn stages(
-    population: &Population,
-    shape: &Shape,
-    basis: Basis,
-    thresholds: &Thresholds,
-) -> Vec<DropOffStage> {
-    let watched = || population.rows().filter(|&row| basis.holds(population, row));
-    let stage = |(stage, next): (usize, usize)| {
-        let (mut lost, mut passed, mut in_flight) = (0, 0, 0);
-        for row in watched() {
-            match population.left(row, stage, next) {
-                Some(Left::Lost { .. }) => lost += 1,
-                Some(Left::Passed { .. }) => passed += 1,
-                None => in_flight += u64::from(population.furthest[row] == stage + 1),
+/// What is added up by stage.
+struct Tally {
+    reached: Vec<u64>,
+    /// By the furthest stage.
+    lost: Vec<u64>,
+    /// By the furthest stage.
+    in_flight: Vec<u64>,
+}
+
+impl Tally {
+    fn of(population: &Population, shape: &Shape, basis: Basis) -> Tally {
+        let none = || vec![0; shape.count()];
+        let mut tally = Tally { reached: none(), lost: none(), in_flight: none() };
+        for row in population.rows().filter(|&row| basis.holds(population, row)) {
+            // Whatever the basis, what a session reached up to now tells where it is.
+            for (stage, count) in tally.reached.iter_mut().enumerate() {
+                *count += u64::from(Basis::Raw.reached(population, row, stage));
+            }
+            let here = population.furthest(row) - 1;
+            match population.state(row) {
+                State::Lost => tally.lost[here] += 1,
+                State::Active | State::Quiet => tally.in_flight[here] += 1,
+                State::Completed => {}
             }
         }
-        let proportion = Proportion::new(lost, lost + passed);
-        let interval = proportion.wilson();
-        DropOffStage {
-            stage: stage + 1,
-            name: shape.names[stage].clone(),
-            lost,
-            passed,
-            exposed: proportion.total,
-            rate: proportion.rate(),
-            low: interval.map(|interval| interval.low),
-            high: interval.map(|interval| interval.high),
-            severity: interval
-                .filter(|_| proportion.total >= thresholds.severity_least_exposed)
-                .map(|interval| severity(interval.low, thresholds)),
-            in_flight,
-        }
-    };
-    shape.steps().map(stage).collect()
+        tally
+    }
+
+    fn stages(&self, shape: &Shape, thresholds: &Thresholds) -> Vec<DropOffStage> {
+        let stage = |(stage, next): (usize, usize)| {
+            let (lost, passed) = (self.lost[stage], self.reached[next]);
+            let proportion = Proportion::new(lost, lost + passed);
+            let interval = proportion.wilson();
+            DropOffStage {
+                stage: stage + 1,
+                name: shape.names[stage].clone(),
+                lost,
+                passed,
+                exposed: proportion.total,
+                rate: proportion.rate(),
+                low: interval.map(|interval| interval.low),
+                high: interval.map(|interval| interval.high),
+                severity: interval
+                    .filter(|_| proportion.total >= thresholds.severity_least_exposed)
+                    .map(|interval| severity(interval.low, thresholds)),
+                in_flight: self.in_flight[stage],
+            }
+        };
+        shape.steps().map(stage).collect()
+    }
 }
 
 fn severity(low: f64, thresholds: &Thresholds) -> Severity {

@@ -1,15 +1,13 @@
 //! When, with which errors, after how long and why sessions leave a stage.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::ops::Range;
 
-use chrono_tz::Tz;
 use serde::Serialize;
 
-use super::calendar::hour_of_week;
-use super::population::{Left, Population, Shape};
+use super::calendar::HoursOfWeek;
+use super::population::{Left, Population};
 use super::times::Durations;
-use crate::fold::Fate;
 use crate::statistics::proportion::Proportion;
 
 /// Hours of a week.
@@ -77,77 +75,95 @@ pub struct Reason {
     pub sessions: u64,
 }
 
-pub(super) fn heatmap(population: &Population, shape: &Shape, timezone: Tz) -> Vec<HeatmapCell> {
-    let mut cells = Vec::new();
-    for (stage, next) in shape.steps() {
-        let mut counts = [(0_u64, 0_u64); HOURS];
-        for row in population.rows() {
-            match population.left(row, stage, next) {
-                Some(Left::Lost { at }) => counts[hour_of_week(at, timezone) as usize].0 += 1,
-                Some(Left::Passed { at }) => counts[hour_of_week(at, timezone) as usize].1 += 1,
-                None => {}
-            }
-        }
-        let all_lost: u64 = counts.iter().map(|(lost, _)| lost).sum();
-        for (hour_of_week, (lost, passed)) in counts.into_iter().enumerate() {
-            let proportion = Proportion::new(lost, lost + passed);
-            let Some(interval) = proportion.wilson() else { continue };
-            cells.push(HeatmapCell {
-                stage: stage + 1,
-                hour_of_week,
-                lost,
-                passed,
-                share_of_lost: Proportion::new(lost, all_lost).rate(),
-                rate: proportion.rate(),
-                low: Some(interval.low),
-                high: Some(interval.high),
-            });
-        }
-    }
-    cells
+/// How one required stage is left for the next.
+#[derive(Debug, Default)]
+pub(super) struct Leaving {
+    pub cells: Vec<HeatmapCell>,
+    pub patterns: Vec<ErrorPattern>,
+    /// How long lost sessions stayed.
+    pub lost: Durations,
 }
 
-pub(super) fn error_patterns(population: &Population, shape: &Shape) -> Vec<ErrorPattern> {
-    let mut patterns = Vec::new();
-    for (stage, next) in shape.steps() {
-        let mut with: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
-        let (mut lost, mut passed) = (0, 0);
-        for row in population.rows() {
-            let Some(left) = population.left(row, stage, next) else { continue };
-            let Some(since) = population.at(row, stage) else { continue };
-            let (is_lost, until) = match left {
-                Left::Lost { .. } => (true, i64::MAX),
-                Left::Passed { at } => (false, at),
-            };
-            *(if is_lost { &mut lost } else { &mut passed }) += 1;
-            for code in codes(population, row, since..until) {
-                let counts = with.entry(code).or_default();
-                *(if is_lost { &mut counts.0 } else { &mut counts.1 }) += 1;
-            }
+/// How sessions leave the required stage `stage`, whose next required one is `next`.
+pub(super) fn leaving(
+    population: &Population,
+    (stage, next): (usize, usize),
+    hours: &HoursOfWeek,
+) -> Leaving {
+    let mut by_hour = [Exits::default(); HOURS];
+    let mut with: BTreeMap<&str, Exits> = BTreeMap::new();
+    let mut stayed = Vec::new();
+    for row in population.rows() {
+        let Some(left) = population.left(row, stage, next) else { continue };
+        let Some(since) = population.at(row, stage) else { continue };
+        let (at, until, is_lost) = match left {
+            Left::Lost { at } => (at, i64::MAX, true),
+            Left::Passed { at } => (at, at, false),
+        };
+        by_hour[hours.of(at) as usize].add(is_lost);
+        stayed.extend(is_lost.then_some(at - since));
+        for code in codes(population, row, since..until) {
+            with.entry(code).or_default().add(is_lost);
         }
-        let pattern = |(code, (lost_with, passed_with)): (&str, (u64, u64))| ErrorPattern {
+    }
+    let all = Exits {
+        lost: by_hour.iter().map(|exits| exits.lost).sum(),
+        passed: by_hour.iter().map(|exits| exits.passed).sum(),
+    };
+    let cells = by_hour.iter().enumerate().filter_map(|(hour, exits)| exits.cell(stage, hour, all));
+    Leaving {
+        cells: cells.collect(),
+        patterns: with.into_iter().map(|(code, with)| with.pattern(stage, code, all)).collect(),
+        lost: Durations::of(&mut stayed),
+    }
+}
+
+/// Sessions that left a stage.
+#[derive(Clone, Copy, Debug, Default)]
+struct Exits {
+    lost: u64,
+    passed: u64,
+}
+
+impl Exits {
+    fn add(&mut self, is_lost: bool) {
+        *(if is_lost { &mut self.lost } else { &mut self.passed }) += 1;
+    }
+
+    fn cell(self, stage: usize, hour_of_week: usize, all: Exits) -> Option<HeatmapCell> {
+        let proportion = Proportion::new(self.lost, self.lost + self.passed);
+        let interval = proportion.wilson()?;
+        Some(HeatmapCell {
+            stage: stage + 1,
+            hour_of_week,
+            lost: self.lost,
+            passed: self.passed,
+            share_of_lost: Proportion::new(self.lost, all.lost).rate(),
+            rate: proportion.rate(),
+            low: Some(interval.low),
+            high: Some(interval.high),
+        })
+    }
+
+    fn pattern(self, stage: usize, code: &str, all: Exits) -> ErrorPattern {
+        let (lost, passed) =
+            (Proportion::new(self.lost, all.lost), Proportion::new(self.passed, all.passed));
+        ErrorPattern {
             stage: stage + 1,
             code: code.to_owned(),
-            lost_with,
-            lost,
-            passed_with,
-            passed,
-            lift: lift(Proportion::new(lost_with, lost), Proportion::new(passed_with, passed)),
-        };
-        patterns.extend(with.into_iter().map(pattern));
+            lost_with: self.lost,
+            lost: all.lost,
+            passed_with: self.passed,
+            passed: all.passed,
+            lift: lift(lost, passed),
+        }
     }
-    patterns
 }
 
 /// The distinct codes of a session's errors in a span of time.
-pub(super) fn codes<'a>(
-    population: &Population<'a>,
-    row: usize,
-    during: Range<i64>,
-) -> Vec<&'a str> {
-    let errors = population.errors[row].iter();
-    let errors = errors.filter(|error| during.contains(&error.occurred_at));
-    let mut codes: Vec<&str> = errors.map(|error| &*error.code).collect();
+pub(super) fn codes(population: &Population, row: usize, during: Range<i64>) -> Vec<&str> {
+    let errors = population.errors(row).filter(|(at, _)| during.contains(at));
+    let mut codes: Vec<&str> = errors.map(|(_, code)| code).collect();
     codes.sort_unstable();
     codes.dedup();
     codes
@@ -158,39 +174,10 @@ fn lift(lost: Proportion, passed: Proportion) -> Option<f64> {
     Some(lost.rate()? / base)
 }
 
-pub(super) fn dwell(population: &Population, shape: &Shape) -> Vec<Dwell> {
-    let stage = |(stage, next): (usize, usize)| {
-        let (mut lost, mut passed) = (Vec::new(), Vec::new());
-        for row in population.rows() {
-            let Some(since) = population.at(row, stage) else { continue };
-            match population.left(row, stage, next) {
-                Some(Left::Lost { at }) => lost.push(at - since),
-                Some(Left::Passed { at }) => passed.push(at - since),
-                None => {}
-            }
-        }
-        Dwell {
-            stage: stage + 1,
-            name: shape.names[stage].clone(),
-            lost: Durations::of(&mut lost),
-            passed: Durations::of(&mut passed),
-        }
-    };
-    shape.steps().map(stage).collect()
-}
-
 /// The reasons, the most frequent first, then by text.
 pub(super) fn reasons(population: &Population) -> Vec<Reason> {
-    let mut counts: HashMap<&str, u64> = HashMap::new();
-    for row in population.rows() {
-        if matches!(population.fate[row], Fate::Abandoned { .. })
-            && let Some(reason) = population.sessions[row].folded.reason_text()
-        {
-            *counts.entry(reason).or_default() += 1;
-        }
-    }
     let reason = |(reason, sessions): (&str, u64)| Reason { reason: reason.to_owned(), sessions };
-    let mut reasons: Vec<Reason> = counts.into_iter().map(reason).collect();
+    let mut reasons: Vec<Reason> = population.reasons.counts().map(reason).collect();
     reasons.sort_by(|one, other| {
         other.sessions.cmp(&one.sessions).then_with(|| one.reason.cmp(&other.reason))
     });

@@ -57,6 +57,21 @@ pub struct StageRates {
     pub from_previous: Option<Rate>,
 }
 
+/// The standard funnel: who gets how far.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct FunnelRates {
+    /// Over all sessions.
+    pub raw: Vec<StageRates>,
+    /// Within the horizon, over sessions watched that long.
+    pub mature: Vec<StageRates>,
+}
+
+impl FunnelRates {
+    pub(crate) fn of(shape: &Shape, raw: &Counts, mature: &Counts) -> FunnelRates {
+        FunnelRates { raw: stage_rates(shape, raw), mature: stage_rates(shape, mature) }
+    }
+}
+
 pub(super) fn stage_rates(shape: &Shape, counts: &Counts) -> Vec<StageRates> {
     let of = |stage: usize, base: u64| Rate::from(Proportion::new(counts.reached[stage], base));
     let rates = |stage: usize| StageRates {

@@ -122,7 +122,7 @@ pub(super) struct Side<'a> {
     pub from: i64,
     /// End of the starts that are mature, exclusive.
     pub to: i64,
-    pub population: &'a Population<'a>,
+    pub population: &'a Population,
     /// On the mature basis.
     pub counts: Counts,
     /// Sessions without a first stage whose first event lies in `[from, to)`.

@@ -1,14 +1,12 @@
 //! Sessions by an attribute, each value's conversion against the rest's.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
 use serde::Serialize;
 
 use super::Thresholds;
 use super::population::{Basis, Counts, Population, Shape};
 use super::rates::{StageRates, overall, stage_rates};
-use crate::fold::Session;
 use crate::statistics::multiplicity::benjamini_hochberg;
 use crate::statistics::proportion::{Difference, Proportion};
 
@@ -83,33 +81,8 @@ impl From<Option<Difference>> for AgainstRest {
     }
 }
 
-/// Where a session's value of an attribute is found.
-#[derive(Clone, Copy, Debug)]
-pub(super) enum Attribute {
-    /// The tenant.
-    Client,
-    /// A position among the session's attributes; `None`: no session has it.
-    Opening(Option<usize>),
-}
-
-impl Attribute {
-    pub fn find(name: &str, names: &[String]) -> Attribute {
-        match names.iter().position(|known| known == name) {
-            None if name == "client_id" => Attribute::Client,
-            position => Attribute::Opening(position),
-        }
-    }
-
-    pub fn of(self, session: &Session) -> Option<&Arc<str>> {
-        match self {
-            Attribute::Client => Some(&session.client_id),
-            Attribute::Opening(position) => session.attributes.get(position?)?.as_ref(),
-        }
-    }
-}
-
 struct Value<'a> {
-    value: Option<&'a Arc<str>>,
+    value: Option<&'a str>,
     raw: Counts,
     mature: Counts,
 }
@@ -117,28 +90,25 @@ struct Value<'a> {
 pub(super) fn segments(
     population: &Population,
     shape: &Shape,
-    mature: Basis,
-    names: (&[String], &[String]),
+    segment_by: &[String],
     thresholds: &Thresholds,
 ) -> Segments {
-    let (segment_by, attribute_names) = names;
     let mut attributes = BTreeMap::new();
     for name in segment_by {
-        let values = values(population, mature, Attribute::find(name, attribute_names));
-        attributes.insert(name.clone(), listed(&values, shape));
+        attributes.insert(name.clone(), listed(&values(population, name), shape));
     }
     let hypotheses = judge(&mut attributes, thresholds);
     Segments { attributes, hypotheses }
 }
 
-fn values<'a>(population: &Population<'a>, mature: Basis, attribute: Attribute) -> Vec<Value<'a>> {
-    let groups = population.groups(|session| attribute.of(session));
+fn values<'a>(population: &'a Population, attribute: &str) -> Vec<Value<'a>> {
+    let groups = population.groups(attribute);
     let stages = population.stages();
     let value = |value| Value { value, raw: Counts::none(stages), mature: Counts::none(stages) };
     let mut values: Vec<Value> = groups.values.into_iter().map(value).collect();
     for (row, group) in groups.of_row.into_iter().enumerate() {
         values[group].raw.add(population, row, Basis::Raw);
-        values[group].mature.add(population, row, mature);
+        values[group].mature.add(population, row, Basis::Mature);
     }
     values
 }
@@ -152,7 +122,7 @@ fn listed(values: &[Value], shape: &Shape) -> Vec<Segment> {
         SegmentFigures { stages: stage_rates(shape, counts), against_rest: own.minus(rest).into() }
     };
     let segment = |value: &Value| Segment {
-        value: value.value.map(ToString::to_string),
+        value: value.value.map(str::to_owned),
         sessions: value.raw.sessions,
         raw: figures(&value.raw, raw),
         mature: figures(&value.mature, mature),

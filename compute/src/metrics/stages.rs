@@ -2,11 +2,9 @@
 
 use serde::Serialize;
 
-use super::Request;
-use super::population::{Counts, Population, Shape};
-use super::rates::{Rate, stage_rates};
-use super::times::{Durations, StageIncidence, stage_incidence, stage_times};
-use crate::fold::Session;
+use super::population::Population;
+use super::rates::{FunnelRates, Rate, StageRates};
+use super::times::{Durations, StageIncidence, StageTimes};
 
 /// Overall conversion on both footings.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -57,21 +55,17 @@ pub struct MatureStage {
 
 pub(super) fn stages(
     population: &Population,
-    shape: &Shape,
-    (raw, mature): (&Counts, &Counts),
-    request: &Request,
+    rates: FunnelRates,
+    times: Vec<Option<StageTimes>>,
 ) -> Vec<StageReport> {
-    let rates = stage_rates(shape, raw).into_iter().zip(stage_rates(shape, mature));
-    let stage = |(index, (raw, mature)): (usize, (super::rates::StageRates, _))| {
-        let mature: super::rates::StageRates = mature;
-        let times = stage_times(population, shape, index);
-        let named = |session: &&&Session| session.folded.reached >> index & 1 == 1;
-        StageReport {
+    let rates = rates.raw.into_iter().zip(rates.mature);
+    let stage =
+        |((raw, mature), times): ((StageRates, StageRates), Option<StageTimes>)| StageReport {
             stage: raw.stage,
             name: raw.name,
             optional: raw.optional,
             count: raw.count,
-            reached_by_name: population.sessions.iter().filter(named).count() as u64,
+            reached_by_name: population.by_name[raw.stage - 1],
             from_start: raw.from_start,
             from_previous: raw.from_previous,
             mature: MatureStage {
@@ -79,10 +73,9 @@ pub(super) fn stages(
                 from_start: mature.from_start,
                 from_previous: mature.from_previous,
             },
-            time_to_stage: times.map(|(from_start, _)| from_start),
-            step_time: times.map(|(_, step)| step),
-            incidence: stage_incidence(population, shape, index, request.as_of, request.curves),
-        }
-    };
-    rates.enumerate().map(stage).collect()
+            time_to_stage: times.as_ref().map(|times| times.from_start),
+            step_time: times.as_ref().map(|times| times.step),
+            incidence: times.map(|times| times.incidence),
+        };
+    rates.zip(times).map(stage).collect()
 }

@@ -14,10 +14,10 @@ use onramp_schemas::funnel::{Condition, Funnel, parse};
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Input, Report, Request, Session, Thresholds, report};
+use super::{Input, Report, Request, Session, Thresholds, populations, report};
 use crate::fold::{Digest, Rules, fold};
 
-const ATTRIBUTES: [&str; 4] = ["language", "user_kind", "channel", "device"];
+const ATTRIBUTES: [&str; 5] = ["client_id", "language", "user_kind", "channel", "device"];
 
 struct Event {
     client_id: String,
@@ -103,7 +103,10 @@ fn sessions(events: &[Event], funnel: &Funnel, as_of: i64) -> (Vec<Session>, Inp
         let digests: Vec<Digest> = events.iter().map(|event| digest(event, funnel)).collect();
         let Some(folded) = fold(&digests, &rules, as_of) else { continue };
         let opening = folded.opening.map(|index| &events[index].data);
-        let attribute = |name| Some(Arc::from(opening?[name].as_str()?));
+        let attribute = |name| match name {
+            "client_id" => Some(client_id.into()),
+            name => Some(Arc::from(opening?[name].as_str()?)),
+        };
         sessions.push(Session {
             client_id: client_id.into(),
             session_id: session_id.into(),
@@ -137,7 +140,8 @@ fn golden_report(events: &[Event], funnel: Funnel, call: &Value) -> Report {
         thresholds: Thresholds::default(),
         curves: false,
     };
-    report(&request, &ATTRIBUTES.map(str::to_owned), &sessions, &input)
+    let populations = populations(&request, &ATTRIBUTES.map(str::to_owned), &sessions);
+    report(&request, &populations, &input)
 }
 
 #[test]

@@ -3,13 +3,14 @@
 use serde::Serialize;
 
 use super::population::{Population, Shape};
-use crate::fold::Fate;
-use crate::statistics::competing::{Competing, competing};
-use crate::statistics::incidence::{Ending, Estimate, Incidence, Observation, incidence};
+use crate::statistics::competing;
+use crate::statistics::incidence::{self, Estimate, Incidence, incidence};
 use crate::statistics::quantile;
+use crate::statistics::risk::Watched;
 
 /// The ages at which incidence is given, in seconds: 5 min, 1 h, 1 d, 7 d.
 pub const AGES_SECONDS: [i64; 4] = [300, 3_600, 86_400, 604_800];
+const AGES: [i64; 4] = [300_000_000, 3_600_000_000, 86_400_000_000, 604_800_000_000];
 
 /// A sample of durations in seconds; `null` figures of an empty one.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
@@ -124,101 +125,122 @@ pub struct CurvePoint {
     pub competing: f64,
 }
 
-/// Time from the first stage, and from the required stage before, among those who reached `stage`.
-pub(super) fn stage_times(
-    population: &Population,
-    shape: &Shape,
-    stage: usize,
-) -> Option<(Durations, Durations)> {
-    let previous = shape.previous(stage)?;
-    let mut from_start = population.durations(0, stage);
-    let mut step = population.durations(previous, stage);
-    Some((Durations::of(&mut from_start), Durations::of(&mut step)))
+/// How long a stage takes.
+#[derive(Clone, Debug)]
+pub(super) struct StageTimes {
+    /// From the first stage, of those who reached it.
+    pub from_start: Durations,
+    /// From the required stage before, of those who reached it.
+    pub step: Durations,
+    /// For everybody who reached the required stage before.
+    pub incidence: StageIncidence,
 }
 
-/// Incidence of reaching `stage` after the required stage before it; `None` for the first.
-pub(super) fn stage_incidence(
+/// The times of `stage`; `None` for the first.
+pub(super) fn stage_times(
     population: &Population,
     shape: &Shape,
     stage: usize,
     as_of: i64,
     with_curve: bool,
-) -> Option<StageIncidence> {
+) -> Option<StageTimes> {
     let previous = shape.previous(stage)?;
+    let mut micros = population.durations(previous, stage);
+    let step = Durations::of(&mut micros);
+    let from_start = match previous {
+        0 => step,
+        _ => Durations::of(&mut population.durations(0, stage)),
+    };
+    let incidence =
+        stage_incidence(population, shape, (previous, stage), &micros, as_of, with_curve);
+    Some(StageTimes { from_start, step, incidence })
+}
+
+/// Incidence of reaching `stage` after the required stage `previous`; `events` are the sorted
+/// durations of those who did.
+fn stage_incidence(
+    population: &Population,
+    shape: &Shape,
+    (previous, stage): (usize, usize),
+    events: &[i64],
+    as_of: i64,
+    with_curve: bool,
+) -> StageIncidence {
     let next = shape.next(stage).filter(|_| shape.optional[stage]);
-    let mut watched: Vec<Observation> = Vec::new();
-    let mut competed: Vec<Observation> = Vec::new();
+    let (mut lost, mut in_flight, mut not_reached) = (Vec::new(), Vec::new(), Vec::new());
     let mut longest = None;
     for row in population.rows() {
         let Some(since) = population.at(row, previous) else { continue };
-        let censored = (as_of - since, Ending::Censored);
-        longest = longest.max(Some(as_of - since));
-        let ended = ending(population, row, (previous, stage, next));
-        watched.push(ended.filter(|(_, kind)| *kind == Ending::Event).unwrap_or(censored));
-        competed.push(ended.unwrap_or(censored));
-    }
-    let count = |kind| competed.iter().filter(|(_, ending)| *ending == kind).count() as u64;
-    let (reached, lost, in_flight) =
-        (count(Ending::Event), count(Ending::Competing), count(Ending::Censored));
-    let curves = (incidence(&mut watched), competing(&mut competed));
-    let median = curves.0.median();
-    let seconds = |micros: Option<i64>| micros.map(|micros| micros as f64 / 1e6);
-    Some(StageIncidence {
-        at_risk: watched.len() as u64,
-        reached,
-        lost,
-        in_flight,
-        at: AGES_SECONDS.iter().map(|&age| at_age(&curves, age, longest)).collect(),
-        median: MedianTime {
-            median_seconds: seconds(median.median),
-            low_seconds: seconds(median.low),
-            high_seconds: seconds(median.high),
-        },
-        curve: with_curve.then(|| curve(&curves)),
-    })
-}
-
-/// How long after the stage before, and how, a session's way to `stage` ended.
-fn ending(
-    population: &Population,
-    row: usize,
-    (previous, stage, next): (usize, usize, Option<usize>),
-) -> Option<Observation> {
-    if let Some(reached) = population.between(row, previous, stage) {
-        return Some((reached, Ending::Event));
-    }
-    if let Some(skipped) = next.and_then(|next| population.between(row, previous, next)) {
-        return Some((skipped, Ending::Competing));
-    }
-    match (population.fate[row], population.at(row, previous)) {
-        (Fate::Abandoned { lost_at, .. }, Some(since)) => {
-            Some((lost_at - since, Ending::Competing))
+        let censored = as_of - since;
+        longest = longest.max(Some(censored));
+        if population.at(row, stage).is_some() {
+            continue;
         }
-        _ => None,
+        not_reached.push(censored);
+        let skipped = next.and_then(|next| population.between(row, previous, next));
+        let given_up = || population.lost_at(row).map(|lost_at| lost_at - since);
+        match skipped.or_else(given_up) {
+            Some(after) => lost.push(after),
+            None => in_flight.push(censored),
+        }
+    }
+    for list in [&mut lost, &mut in_flight, &mut not_reached] {
+        list.sort_unstable();
+    }
+    let watched = Watched { events, competing: &[], censored: &not_reached };
+    let competed = Watched { events, competing: &lost, censored: &in_flight };
+    let found = incidence(watched, &AGES);
+    let seconds = |micros: Option<i64>| micros.map(|micros| micros as f64 / 1e6);
+    let at = at_ages(&found, competing::competing(competed, &AGES), longest);
+    StageIncidence {
+        at_risk: watched.subjects() as u64,
+        reached: events.len() as u64,
+        lost: lost.len() as u64,
+        in_flight: in_flight.len() as u64,
+        at,
+        median: MedianTime {
+            median_seconds: seconds(found.median.median),
+            low_seconds: seconds(found.median.low),
+            high_seconds: seconds(found.median.high),
+        },
+        curve: with_curve.then(|| curve(watched, competed)),
     }
 }
 
-fn at_age(curves: &(Incidence, Competing), age: i64, longest: Option<i64>) -> IncidenceAt {
-    let micros = age * 1_000_000;
-    if longest.is_none_or(|longest| longest < micros) {
-        let (watched, aalen_johansen) = (Limits::default(), Limits::default());
-        return IncidenceAt { within_seconds: age, watched, aalen_johansen, competing: None };
-    }
-    let (aalen_johansen, competing) = curves.1.at(micros);
-    IncidenceAt {
-        within_seconds: age,
-        watched: curves.0.at(micros).into(),
-        aalen_johansen: aalen_johansen.into(),
-        competing: Some(competing),
-    }
+/// Both curves at fixed ages; nothing where nobody was watched that long.
+fn at_ages(
+    watched: &Incidence,
+    competing: Vec<(Estimate, f64)>,
+    longest: Option<i64>,
+) -> Vec<IncidenceAt> {
+    let age = |(index, (aalen_johansen, other)): (usize, (Estimate, f64))| {
+        let within_seconds = AGES_SECONDS[index];
+        if longest.is_none_or(|longest| longest < AGES[index]) {
+            let (watched, aalen_johansen) = (Limits::default(), Limits::default());
+            return IncidenceAt { within_seconds, watched, aalen_johansen, competing: None };
+        }
+        IncidenceAt {
+            within_seconds,
+            watched: watched.at[index].into(),
+            aalen_johansen: aalen_johansen.into(),
+            competing: Some(other),
+        }
+    };
+    competing.into_iter().enumerate().map(age).collect()
 }
 
-fn curve(curves: &(Incidence, Competing)) -> Vec<CurvePoint> {
-    let point = |step: &crate::statistics::competing::Step| CurvePoint {
+fn curve(watched: Watched, competed: Watched) -> Vec<CurvePoint> {
+    let steps: Vec<incidence::Step> = incidence::steps(watched).collect();
+    let at = |time: i64| {
+        let after = steps.partition_point(|step| step.time <= time);
+        let last = after.checked_sub(1).map(|last| steps[last].estimate());
+        last.unwrap_or(Estimate { value: 0.0, interval: None })
+    };
+    let point = |step: competing::Step| CurvePoint {
         seconds: step.time as f64 / 1e6,
-        watched: curves.0.at(step.time).into(),
+        watched: at(step.time).into(),
         aalen_johansen: step.incidence,
         competing: step.competing_incidence,
     };
-    curves.1.steps.iter().map(point).collect()
+    competing::steps(competed).map(point).collect()
 }

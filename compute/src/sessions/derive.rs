@@ -30,13 +30,6 @@ impl Unclear {
         self.widen(span);
     }
 
-    /// Adds the sessions of another set.
-    pub fn extend(&mut self, other: Self) {
-        self.keys.extend(other.keys);
-        self.names.extend(other.names);
-        other.span.into_iter().for_each(|span| self.widen(span));
-    }
-
     fn widen(&mut self, (first, last): (i64, i64)) {
         let (least, greatest) = self.span.unwrap_or((first, last));
         self.span = Some((least.min(first), greatest.max(last)));

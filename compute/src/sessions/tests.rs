@@ -11,7 +11,7 @@ use onramp_schemas::tables::{EVENTS, SESSIONS};
 use super::fixture::{Event, TestLake, event};
 use super::*;
 use crate::error::ComputeError;
-use crate::fold::{Fate, Session};
+use crate::metrics::Population;
 use crate::scan::LakeTable;
 
 mod asking;
@@ -79,11 +79,17 @@ async fn loaded(
 }
 
 fn as_of(as_of: i64) -> LoadRequest {
-    LoadRequest { as_of, ..LoadRequest::default() }
+    let (attributes, periods) = (vec![CLIENT_ID.into()], vec![(i64::MIN, i64::MAX)]);
+    LoadRequest { as_of, attributes, periods, ..LoadRequest::default() }
 }
 
-fn names(sessions: &[Session]) -> Vec<&str> {
-    sessions.iter().map(|session| &*session.session_id).collect()
+/// The sessions of all periods in words, sorted: values of attributes, when they reached each
+/// stage, what became of them; and how many orphans there are.
+fn words(dataset: &Dataset) -> Vec<String> {
+    let mut words: Vec<String> =
+        dataset.populations.iter().flat_map(Population::in_words).collect();
+    words.sort_unstable();
+    words
 }
 
 #[tokio::test]
@@ -95,7 +101,7 @@ async fn an_empty_lake_has_no_sessions() {
     assert!(error.contains("no events yet"), "{error}");
     test.lake.create(&EVENTS).await.unwrap();
     let dataset = loaded(&test, &funnel(), as_of(0)).await.unwrap();
-    assert!(dataset.sessions.is_empty());
+    assert!(words(&dataset).is_empty());
 }
 
 #[tokio::test]
@@ -110,23 +116,9 @@ async fn rows_say_what_the_events_did() {
     .await;
     let work = caught_up(&test, &funnel()).await;
     assert_eq!((work.sessions_changed, work.events_read, work.whole), (2, 4, true));
-    let dataset = loaded(
-        &test,
-        &funnel(),
-        LoadRequest {
-            attributes: vec!["language".into(), "n".into(), "ok".into(), "client_id".into()],
-            ..as_of(100)
-        },
-    )
-    .await
-    .unwrap();
-    assert_eq!(names(&dataset.sessions), ["orphan", "s"]);
-    let [orphan, session] = &dataset.sessions[..] else { panic!() };
-    assert_eq!(session.folded.stage_at, [Some(10), Some(20), None]);
-    let lent: Vec<_> = session.attributes.iter().map(|value| value.as_deref().unwrap()).collect();
-    assert_eq!(lent, ["de", "7", "true", "acme"]);
-    assert_eq!(orphan.folded.fate, Fate::Orphan);
-    assert_eq!(orphan.attributes.iter().flatten().count(), 1);
+    let attributes = ["language", "n", "ok", "client_id"].map(Into::into).into();
+    let dataset = loaded(&test, &funnel(), LoadRequest { attributes, ..as_of(100) }).await.unwrap();
+    assert_eq!(words(&dataset), ["1 orphans", "de 7 true acme: 10 20 - Active"]);
     assert_eq!(dataset.positions, BTreeMap::from([("file/test".to_owned(), 4)]));
 }
 
@@ -188,7 +180,10 @@ async fn compaction_of_events_changes_nothing_and_removal_refolds() {
         .await
         .unwrap();
     assert!(caught_up(&test, &funnel()).await.whole);
-    assert_eq!(names(&loaded(&test, &funnel(), as_of(100)).await.unwrap().sessions), ["a"]);
+    assert_eq!(
+        words(&loaded(&test, &funnel(), as_of(100)).await.unwrap()),
+        ["acme: 10 - - Active"]
+    );
 }
 
 #[tokio::test]
@@ -209,7 +204,10 @@ async fn an_appended_file_that_was_swept_up_is_no_loss() {
         datafusion::object_store::ObjectStoreExt::delete(&table.store(), &path).await.unwrap();
     }
     assert!(caught_up(&test, &funnel()).await.whole);
-    assert_eq!(names(&loaded(&test, &funnel(), as_of(100)).await.unwrap().sessions), ["a", "b"]);
+    assert_eq!(
+        words(&loaded(&test, &funnel(), as_of(100)).await.unwrap()),
+        ["acme: 10 - - Active", "acme: 11 - - Active"]
+    );
 }
 
 #[tokio::test]
@@ -249,9 +247,7 @@ async fn of_copies_the_smallest_counts_in_any_order() {
             }
             let wanted = LoadRequest { attributes: vec!["v".into()], ..as_of(100) };
             let dataset = loaded(&test, &funnel(), wanted).await.unwrap();
-            let [session] = &dataset.sessions[..] else { panic!("{order:?}") };
-            assert_eq!(session.attributes[0].as_deref(), Some("a"), "{order:?} in {pieces}");
-            assert_eq!(session.folded.stage_at[0], Some(10));
+            assert_eq!(words(&dataset), ["a: 10 - - Active"], "{order:?} in {pieces}");
             let caught_up = caught_up(&test, &funnel()).await;
             let input =
                 input_counts(&test.lake, "trial", &test.engine, &caught_up, 9).await.unwrap();
@@ -274,13 +270,14 @@ async fn a_session_with_too_many_digests_is_read_from_its_events() {
     test.append(&[event("s", "t.two", 30, ""), event("other", "t.one", 31, "")]).await;
     let wanted = || LoadRequest { attributes: vec!["v".into()], ..as_of(100) };
     let dataset = loaded(&test, &funnel(), wanted()).await.unwrap();
-    let [_, session] = &dataset.sessions[..] else { panic!() };
-    assert_eq!(session.folded.stage_at, [Some(0), Some(30), None]);
-    assert_eq!(session.attributes[0].as_deref(), Some("x"));
+    assert_eq!(words(&dataset), ["-: 31 - - Active", "x: 0 30 - Active"]);
+    let before = LoadRequest { as_of: 29, ..wanted() };
+    let dataset = loaded(&test, &funnel(), before).await.unwrap();
+    assert_eq!(words(&dataset), ["x: 0 - - Active"], "from its events");
     assert!(rows(&test, "trial").await.contains("true"), "truncated");
     test.append(&[event("s", "t.three", 40, "")]).await;
     let dataset = loaded(&test, &funnel(), wanted()).await.unwrap();
-    assert_eq!(dataset.sessions[1].folded.fate, Fate::Completed);
+    assert_eq!(words(&dataset), ["-: 31 - - Active", "x: 0 30 40 Completed"]);
     let caught_up = caught_up(&test, &funnel()).await;
     let input = input_counts(&test.lake, "trial", &test.engine, &caught_up, 30).await.unwrap();
     assert_eq!((input.events, input.duplicates, input.after_as_of), (23, 0, 2));

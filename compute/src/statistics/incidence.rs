@@ -2,23 +2,10 @@
 
 use super::Z_95;
 use super::proportion::Interval;
+use super::risk::Watched;
 
 /// How far a value may be from a threshold and still count as having reached it.
 const TOLERANCE: f64 = 1e-12;
-
-/// How one subject's watching ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Ending {
-    /// By the event of interest.
-    Event,
-    /// By an event that makes the one of interest impossible.
-    Competing,
-    /// Neither happened while it was watched.
-    Censored,
-}
-
-/// One subject: how long it was watched (microseconds, ≥ 0), and how that ended.
-pub type Observation = (i64, Ending);
 
 /// Incidence after one instant of events.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -35,11 +22,14 @@ pub struct Step {
     greenwood: f64,
 }
 
-/// The curve of cumulative incidence.
+/// What is asked of the curve, found in one pass over it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Incidence {
-    /// One step for each instant that has events, in order.
-    pub steps: Vec<Step>,
+    /// Incidence by each of the times, inclusive; the caller knows whether anybody was watched
+    /// that long.
+    pub at: Vec<Estimate>,
+    /// When half had the event.
+    pub median: Median,
 }
 
 /// A value of the curve with its interval, which does not exist at 0 and 1.
@@ -52,6 +42,9 @@ pub struct Estimate {
 }
 
 /// Median with the ends of its interval, in microseconds; an end that does not exist is `None`.
+///
+/// The ends are Brookmeyer and Crowley's (1982, Biometrics 38:29–41): the times at which the limits
+/// of `1 − F` fall to one half.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Median {
     /// The smallest time by which half had the event.
@@ -62,49 +55,51 @@ pub struct Median {
     pub high: Option<i64>,
 }
 
-/// Kaplan and Meier's product-limit estimate (1958) with events before censoring at ties; sorts
-/// the observations. Everything but [`Ending::Event`] censors.
-pub fn incidence(observations: &mut [Observation]) -> Incidence {
-    observations.sort_unstable();
-    let mut steps = Vec::new();
-    let mut at_risk = observations.len() as u64;
+/// Kaplan and Meier's product-limit estimate (1958), step by step, with events before censoring at
+/// ties. Everything but an event censors.
+pub fn steps(watched: Watched<'_>) -> impl Iterator<Item = Step> {
     let (mut survival, mut greenwood) = (1.0, 0.0);
-    for group in observations.chunk_by(|one, other| one.0 == other.0) {
-        let events = group.iter().filter(|(_, ending)| *ending == Ending::Event).count() as u64;
-        if events > 0 {
-            let (n, d) = (at_risk as f64, events as f64);
-            survival *= (n - d) / n;
-            greenwood += d / (n * (n - d));
-            steps.push(Step { time: group[0].0, at_risk, events, survival, greenwood });
-        }
-        at_risk -= group.len() as u64;
-    }
-    Incidence { steps }
+    watched.groups().filter(|group| group.events > 0).map(move |group| {
+        let (n, d) = (group.at_risk as f64, group.events as f64);
+        survival *= (n - d) / n;
+        greenwood += d / (n * (n - d));
+        let (time, at_risk, events) = (group.time, group.at_risk, group.events);
+        Step { time, at_risk, events, survival, greenwood }
+    })
 }
 
-impl Incidence {
-    /// Incidence by `time` inclusive; the caller knows whether anybody was watched that long.
-    pub fn at(&self, time: i64) -> Estimate {
-        let after = self.steps.partition_point(|step| step.time <= time);
-        match after.checked_sub(1) {
-            None => Estimate { value: 0.0, interval: None },
-            Some(index) => self.steps[index].estimate(),
+/// The incidence by some times, ascending microseconds, and the median.
+pub fn incidence(watched: Watched<'_>, times: &[i64]) -> Incidence {
+    let mut at = Vec::with_capacity(times.len());
+    let mut median = Median::default();
+    let mut last: Option<Step> = None;
+    let estimate = |last: Option<Step>| {
+        last.map_or(Estimate { value: 0.0, interval: None }, |step| step.estimate())
+    };
+    for step in steps(watched) {
+        while times.get(at.len()).is_some_and(|&time| time < step.time) {
+            at.push(estimate(last));
         }
-    }
-
-    /// Median with Brookmeyer and Crowley's interval (1982, Biometrics 38:29–41): the times at
-    /// which the limits of `1 − F` fall to one half.
-    pub fn median(&self) -> Median {
-        let first = |reaches: &dyn Fn(&Step) -> bool| {
-            self.steps.iter().find(|step| reaches(step)).map(|step| step.time)
-        };
-        Median {
-            median: first(&|step| step.survival <= 0.5 + TOLERANCE),
-            low: first(&|step| step.survival_limits().low <= 0.5 + TOLERANCE),
-            high: first(&|step| step.survival_limits().high <= 0.5 + TOLERANCE),
+        let reached = Some(step.time);
+        if median.low.is_none() && step.may_be_low() && step.survival_limits().low <= HALF {
+            median.low = reached;
         }
+        if median.median.is_none() && step.survival <= HALF {
+            median.median = reached;
+        }
+        let may_be_high = median.high.is_none() && step.survival <= HALF + MARGIN;
+        if may_be_high && step.survival_limits().high <= HALF {
+            median.high = reached;
+        }
+        last = Some(step);
     }
+    at.resize_with(times.len(), || estimate(last));
+    Incidence { at, median }
 }
+
+const HALF: f64 = 0.5 + TOLERANCE;
+/// Far above what rounding can do to a limit, far below any difference that matters.
+const MARGIN: f64 = 1e-9;
 
 impl Step {
     /// Incidence after this step, with its interval.
@@ -123,5 +118,15 @@ impl Step {
         }
         let theta = Z_95 * self.greenwood.sqrt() / self.survival.ln().abs();
         Interval { low: self.survival.powf(theta.exp()), high: self.survival.powf((-theta).exp()) }
+    }
+
+    /// Whether the lower limit may be one half or less; false where a bound that costs no logarithm
+    /// rules it out. With `L = −ln S` the limit is `exp(−L e^θ)`, `1 − S ≤ L ≤ (1 − S)/√S`, and
+    /// `e^θ ≤ 1 + θ + θ²` up to θ = 1.
+    fn may_be_low(&self) -> bool {
+        let lost = 1.0 - self.survival;
+        let theta = Z_95 * self.greenwood.sqrt() / lost;
+        let most = lost / self.survival.sqrt() * (1.0 + theta + theta * theta);
+        !(theta <= 1.0 && most < 0.69)
     }
 }

@@ -3,7 +3,55 @@
 use proptest::prelude::*;
 
 use super::competing::competing;
-use super::incidence::{Ending, Observation, incidence};
+use super::incidence::{incidence, steps};
+use super::risk::Watched;
+
+/// How one subject's watching ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ending {
+    Event,
+    Competing,
+    Censored,
+}
+
+/// One subject: how long it was watched, and how that ended.
+pub(super) type Observation = (i64, Ending);
+
+/// Observations by how they ended, each list sorted.
+#[derive(Default)]
+pub(super) struct Sorted {
+    events: Vec<i64>,
+    competing: Vec<i64>,
+    censored: Vec<i64>,
+    not_events: Vec<i64>,
+}
+
+impl Sorted {
+    pub(super) fn of(observations: &[Observation]) -> Sorted {
+        let times = |kinds: &[Ending]| {
+            let ended = observations.iter().filter(|(_, kind)| kinds.contains(kind));
+            let mut times: Vec<i64> = ended.map(|(time, _)| *time).collect();
+            times.sort_unstable();
+            times
+        };
+        Sorted {
+            events: times(&[Ending::Event]),
+            competing: times(&[Ending::Competing]),
+            censored: times(&[Ending::Censored]),
+            not_events: times(&[Ending::Competing, Ending::Censored]),
+        }
+    }
+
+    /// Everything but an event censors.
+    pub(super) fn watched(&self) -> Watched<'_> {
+        Watched { events: &self.events, competing: &[], censored: &self.not_events }
+    }
+
+    pub(super) fn competed(&self) -> Watched<'_> {
+        let Sorted { events, competing, censored, .. } = self;
+        Watched { events, competing, censored }
+    }
+}
 
 fn any_observations() -> impl Strategy<Value = Vec<Observation>> {
     let ending = prop::sample::select(vec![
@@ -31,11 +79,11 @@ fn survival(observations: &[Observation], times: std::ops::Range<i64>, kinds: &[
 
 proptest! {
     #[test]
-    fn incidence_is_its_formula(mut observations in any_observations(), time in 0_i64..14) {
-        let original = observations.clone();
-        let curve = incidence(&mut observations);
+    fn incidence_is_its_formula(original in any_observations(), time in 0_i64..14) {
+        let sorted = Sorted::of(&original);
+        let curve = incidence(sorted.watched(), &[time]);
         let expected = 1.0 - survival(&original, 0..time + 1, &[Ending::Event]);
-        let found = curve.at(time);
+        let found = curve.at[0];
         prop_assert!((found.value - expected).abs() < 1e-12, "{} {}", found.value, expected);
         let interior = expected > 1e-12 && expected < 1.0 - 1e-12;
         prop_assert_eq!(found.interval.is_some(), interior);
@@ -43,16 +91,25 @@ proptest! {
             prop_assert!(interval.low <= found.value && found.value <= interval.high);
         }
         let reaches = |u: &i64| 1.0 - survival(&original, 0..u + 1, &[Ending::Event]) >= 0.5 - 1e-12;
-        prop_assert_eq!(curve.median().median, (0..14).find(reaches));
+        prop_assert_eq!(curve.median.median, (0..14).find(reaches));
+        let first = |is: &dyn Fn(f64, f64) -> bool| {
+            let limits = |step: &super::incidence::Step| {
+                let interval = step.estimate().interval;
+                interval.map_or((1.0, 1.0), |interval| (interval.low, interval.high))
+            };
+            let mut all = steps(sorted.watched()).map(|step| (step.time, limits(&step)));
+            all.find(|&(_, (low, high))| is(low, high)).map(|(time, _)| time)
+        };
+        prop_assert_eq!(curve.median.low, first(&|_, high| high >= 0.5 - 1e-12));
+        prop_assert_eq!(curve.median.high, first(&|low, _| low >= 0.5 - 1e-12));
     }
 
     #[test]
     fn competing_incidences_are_their_formulas(
-        mut observations in any_observations(),
+        original in any_observations(),
         time in 0_i64..14,
     ) {
-        let original = observations.clone();
-        let (found, other) = competing(&mut observations).at(time);
+        let (found, other) = competing(Sorted::of(&original).competed(), &[time])[0];
         let both = [Ending::Event, Ending::Competing];
         let sum = |kind: Ending| -> f64 {
             let reached = (0..=time).filter(|&u| at_risk(&original, u) > 0.0);
@@ -71,5 +128,27 @@ proptest! {
         if let Some(interval) = found.interval {
             prop_assert!(interval.low <= found.value && found.value <= interval.high);
         }
+    }
+}
+
+/// Steps that a bound rules out are not looked at: with many subjects that is nearly all of them.
+#[test]
+fn the_ends_of_a_median_are_found_among_many_steps() {
+    for (subjects, censored_from) in [(40, 20), (3_000, 900), (20_000, 9_000), (20_000, 20_000)] {
+        let observation = |subject: i64| {
+            let ending = if subject % 7 == 0 { Ending::Censored } else { Ending::Event };
+            (subject * 7_919 % censored_from + subject % 3, ending)
+        };
+        let observations: Vec<Observation> = (0..subjects).map(observation).collect();
+        let sorted = Sorted::of(&observations);
+        let found = incidence(sorted.watched(), &[]).median;
+        let ends = |pick: fn(super::proportion::Interval) -> f64| {
+            let reaches = |step: &super::incidence::Step| {
+                step.estimate().interval.is_none_or(|it| pick(it) >= 0.5 - 1e-12)
+            };
+            steps(sorted.watched()).find(reaches).map(|step| step.time)
+        };
+        assert_eq!((found.low, found.high), (ends(|it| it.high), ends(|it| it.low)));
+        assert!(found.low.is_some() && found.low < found.high, "{subjects}");
     }
 }

@@ -22,7 +22,8 @@ pub fn mann_whitney(first: &[i64], second: &[i64]) -> Option<MannWhitney> {
     }
     let mut pooled: Vec<(i64, bool)> = first.iter().map(|&value| (value, true)).collect();
     pooled.extend(second.iter().map(|&value| (value, false)));
-    pooled.sort_unstable();
+    // Stable, as it makes use of samples that are sorted already.
+    pooled.sort();
     let (mut doubled_ranks, mut ties, mut before) = (0_u128, 0_u128, 0_u128);
     for group in pooled.chunk_by(|one, other| one.0 == other.0) {
         let size = group.len() as u128;

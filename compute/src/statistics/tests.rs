@@ -5,8 +5,9 @@ use serde_json::Value;
 use super::competing::competing;
 use super::decomposition::kitagawa;
 use super::distribution::{normal_two_sided, student_two_sided};
-use super::incidence::{Ending, Observation, incidence};
+use super::incidence::incidence;
 use super::multiplicity::benjamini_hochberg;
+use super::properties::{Ending, Observation, Sorted};
 use super::proportion::Proportion;
 use super::quantile::summary;
 use super::rank::mann_whitney;
@@ -117,17 +118,17 @@ fn incidence_agrees_with_lifelines() {
             true => Ending::Event,
             false => Ending::Censored,
         });
-        let mut observations: Vec<Observation> =
+        let observations: Vec<Observation> =
             integers(&case["times"]).into_iter().zip(kinds).collect();
-        let curve = incidence(&mut observations);
+        let sorted = Sorted::of(&observations);
         for row in case["at"].as_array().unwrap() {
-            let found = curve.at(row[0].as_i64().unwrap());
+            let found = incidence(sorted.watched(), &[row[0].as_i64().unwrap()]).at[0];
             near(found.value, row[1].as_f64().unwrap());
             let Some(interval) = found.interval else { continue };
             close(interval.low, row[2].as_f64().unwrap());
             close(interval.high, row[3].as_f64().unwrap());
         }
-        let found = curve.median();
+        let found = incidence(sorted.watched(), &[]).median;
         let expected = |value: &Value| value.as_f64().map(|v| v as i64);
         assert_eq!(found.median, expected(&case["median"]));
         let mut ends = [expected(&case["ends"][0]), expected(&case["ends"][1])];
@@ -138,14 +139,16 @@ fn incidence_agrees_with_lifelines() {
 
 #[test]
 fn incidence_has_no_interval_at_its_ends() {
-    let all = incidence(&mut [(3, Ending::Event), (5, Ending::Event)]);
-    assert_eq!((all.at(2).value, all.at(2).interval), (0.0, None));
-    assert!(all.at(3).interval.is_some());
-    assert_eq!((all.at(5).value, all.at(5).interval), (1.0, None));
-    assert_eq!(all.median().median, Some(3));
-    let tie = incidence(&mut [(3, Ending::Censored), (3, Ending::Event)]);
-    assert_eq!(tie.at(3).value, 0.5, "the censored subject is at risk at its last instant");
-    assert_eq!(incidence(&mut []).median(), Default::default());
+    let all = Sorted::of(&[(3, Ending::Event), (5, Ending::Event)]);
+    let all = incidence(all.watched(), &[2, 3, 5]);
+    assert_eq!((all.at[0].value, all.at[0].interval), (0.0, None));
+    assert!(all.at[1].interval.is_some());
+    assert_eq!((all.at[2].value, all.at[2].interval), (1.0, None));
+    assert_eq!(all.median.median, Some(3));
+    let tie = Sorted::of(&[(3, Ending::Censored), (3, Ending::Event)]);
+    let tie = incidence(tie.watched(), &[3]).at[0];
+    assert_eq!(tie.value, 0.5, "the censored subject is at risk at its last instant");
+    assert_eq!(incidence(Sorted::default().watched(), &[]).median, Default::default());
 }
 
 #[test]
@@ -156,11 +159,12 @@ fn competing_incidence_agrees_with_lifelines() {
             1 => Ending::Event,
             _ => Ending::Competing,
         });
-        let mut observations: Vec<Observation> =
+        let observations: Vec<Observation> =
             integers(&case["times"]).into_iter().zip(kinds).collect();
-        let curves = competing(&mut observations);
+        let sorted = Sorted::of(&observations);
         for row in case["at"].as_array().unwrap() {
-            let (found, other) = curves.at(row[0].as_i64().unwrap());
+            let time = row[0].as_i64().unwrap();
+            let (found, other) = competing(sorted.competed(), &[time])[0];
             near(found.value, row[1].as_f64().unwrap());
             near(other, row[4].as_f64().unwrap());
             let Some(interval) = found.interval else { continue };
@@ -172,13 +176,15 @@ fn competing_incidence_agrees_with_lifelines() {
 
 #[test]
 fn both_kinds_share_one_risk_set_at_ties() {
-    let mut tied =
+    let by_one =
+        |observations: &[Observation]| competing(Sorted::of(observations).competed(), &[1])[0];
+    let tied =
         [(1, Ending::Event), (1, Ending::Competing), (1, Ending::Censored), (2, Ending::Event)];
-    let (first, other) = competing(&mut tied).at(1);
+    let (first, other) = by_one(&tied);
     assert_eq!((first.value, other), (0.25, 0.25));
-    let (all, _) = competing(&mut [(1, Ending::Event)]).at(1);
+    let (all, _) = by_one(&[(1, Ending::Event)]);
     assert_eq!((all.value, all.interval), (1.0, None));
-    let (none, _) = competing(&mut [(1, Ending::Competing)]).at(1);
+    let (none, _) = by_one(&[(1, Ending::Competing)]);
     assert_eq!((none.value, none.interval), (0.0, None));
 }
 

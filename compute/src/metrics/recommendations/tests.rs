@@ -4,7 +4,7 @@ use onramp_schemas::funnel::{Funnel, parse};
 
 use super::*;
 use crate::fold::{Digest, Rules, Session, fold};
-use crate::metrics::{Report, Thresholds, report};
+use crate::metrics::{Report, Thresholds, populations, report};
 
 const DAY: i64 = 86_400_000_000;
 const SECOND: i64 = 1_000_000;
@@ -97,7 +97,8 @@ fn world(dice: &mut Dice, sessions: usize, effect: Effect) -> Report {
         conflicting_duplicates: if effect == Effect::Conflicts { 100 } else { 5 },
         after_as_of: 0,
     };
-    report(&request, &["kind".to_owned(), "device".to_owned()], &all, &input)
+    let populations = populations(&request, &["kind".to_owned(), "device".to_owned()], &all);
+    report(&request, &populations, &input)
 }
 
 /// One session's events.

@@ -20,21 +20,24 @@ async fn periods_clients_and_the_past_choose_sessions() {
         |periods: &[(i64, i64)], at: i64| LoadRequest { periods: periods.to_vec(), ..as_of(at) };
     let chosen = async |request: LoadRequest| {
         let dataset = loaded(&test, &funnel(), request).await.unwrap();
-        dataset
-            .sessions
-            .iter()
-            .map(|session| format!("{}/{}", session.client_id, session.session_id))
-            .collect::<Vec<_>>()
+        let started = |words: &String| {
+            words.split_inclusive([':', ' ']).take(3).collect::<String>().trim_end().to_owned()
+        };
+        words(&dataset).iter().map(started).collect::<Vec<_>>()
     };
-    assert_eq!(chosen(as_of(100)).await, ["acme/late", "acme/o", "acme/s", "zeta/s"]);
-    assert_eq!(chosen(as_of(11)).await, ["acme/s"]);
-    assert_eq!(chosen(within(&[(10, 13)], 100)).await, ["acme/o", "acme/s"]);
+    assert_eq!(chosen(as_of(100)).await, ["1 orphans", "acme: 10", "acme: 30", "zeta: 15"]);
+    assert_eq!(chosen(as_of(11)).await, ["acme: 10"]);
+    assert_eq!(chosen(within(&[(10, 13)], 100)).await, ["1 orphans", "acme: 10"]);
     assert_eq!(chosen(within(&[(20, 21)], 100)).await, [] as [&str; 0]);
-    assert_eq!(chosen(within(&[(20, 21)], 29)).await, ["acme/late"], "it had not started yet");
-    assert_eq!(chosen(within(&[(30, 31), (15, 16)], 100)).await, ["acme/late", "zeta/s"]);
+    assert_eq!(chosen(within(&[(20, 21)], 29)).await, ["1 orphans"], "it had not started yet");
+    assert_eq!(chosen(within(&[(30, 31), (15, 16)], 100)).await, ["acme: 30", "zeta: 15"]);
     assert_eq!(
         chosen(LoadRequest { client_id: Some("zeta".into()), ..as_of(100) }).await,
-        ["zeta/s"]
+        ["zeta: 15"]
+    );
+    assert_eq!(
+        chosen(LoadRequest { client_id: Some("zeta".into()), ..as_of(14) }).await,
+        [] as [&str; 0]
     );
 }
 
