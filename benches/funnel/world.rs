@@ -32,6 +32,14 @@ const TYPES: [&str; 8] = [
     "onboarding.checkpoint.saved",
 ];
 
+/// The place of errors in [`TYPES`].
+const ERROR: usize = 2;
+
+/// The code of an error at an instant.
+fn code(at: i64) -> &'static str {
+    ["timeout", "not_found", "refused"][(at % 3) as usize]
+}
+
 /// Numbers that look random and are the same each time.
 struct Random(u64);
 
@@ -120,7 +128,7 @@ fn drawn(random: &mut Random, count: usize, slice: (f64, f64)) -> (Vec<Session>,
         let mut add = |kind, at: f64| events.push(Event { session, kind, at: BEGIN + at as i64 });
         add(0, start);
         if random.chance(0.2) {
-            add(2, start + random.wait(120e6));
+            add(ERROR, start + random.wait(120e6));
         }
         if !random.chance(0.78) {
             continue;
@@ -180,6 +188,12 @@ fn rows(
             "session_id" | "correlation_id" => text(&|event| of(event).id.clone()),
             "language" => text(&|event| of(event).language.to_owned()),
             "data" => text(&|event| format!(r#"{{"language":"{}"}}"#, of(event).language)),
+            "code" => Arc::new(
+                events
+                    .iter()
+                    .map(|it| (it.kind == ERROR).then(|| code(it.at)))
+                    .collect::<StringArray>(),
+            ),
             "source_partition" => text(&|_| SOURCE.to_owned()),
             "occurred_at" | "received_at" => Arc::new(
                 TimestampMicrosecondArray::from_iter_values(events.iter().map(|event| event.at))

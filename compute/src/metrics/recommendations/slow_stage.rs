@@ -2,8 +2,9 @@
 
 use super::evidence::{Evidence, Figure, share};
 use super::{Candidate, Draft, Frame, Gain, Kind, Side};
-use crate::statistics::incidence::{Ending, incidence};
+use crate::statistics::incidence::incidence;
 use crate::statistics::proportion::Proportion;
+use crate::statistics::risk::Watched;
 
 /// Mood's test (1950): of both samples, the shares above the median of the two together.
 const MEDIAN_TEST: &str = "Mood's median test";
@@ -78,9 +79,9 @@ fn draft(frame: &Frame, stage: usize, next: usize) -> Draft {
 
 /// The median step time of those who passed.
 fn median(frame: &Frame, side: &Side, stage: usize, next: usize) -> Evidence {
-    let times = times(frame, side, stage, next);
-    let mut observed: Vec<_> = times.into_iter().map(|time| (time, Ending::Event)).collect();
-    let median = incidence(&mut observed).median();
+    let mut times = times(frame, side, stage, next);
+    times.sort_unstable();
+    let median = incidence(Watched { events: &times, ..Watched::default() }, &[]).median;
     let seconds = |micros: Option<i64>| micros.map(|micros| micros as f64 / 1e6);
     let sql = format!(
         "{}\nSELECT sessions, times[(sessions + 1) / 2] AS median_seconds FROM (\n  \
@@ -95,7 +96,7 @@ fn median(frame: &Frame, side: &Side, stage: usize, next: usize) -> Evidence {
     Evidence {
         name: side.name.to_owned(),
         figure: Figure::Median {
-            sessions: observed.len() as u64,
+            sessions: times.len() as u64,
             median_seconds: seconds(median.median),
             low_seconds: seconds(median.low),
             high_seconds: seconds(median.high),
