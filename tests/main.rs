@@ -7,6 +7,7 @@ mod bad_input;
 mod cli;
 mod compact;
 mod faults;
+mod functions;
 mod golden;
 mod http;
 mod import;

@@ -85,11 +85,15 @@ fn as_json(answers: &ArrayRef, group: usize) -> Value {
     }
 }
 
+/// Times, conditions as bits, and the answer.
+type GoldenCase = (Vec<i64>, Vec<u64>, Value);
+/// Function, parameters, number of conditions, cases.
+type GoldenCall = (String, Vec<Value>, usize, Vec<GoldenCase>);
+
 /// Its times count whole numbers, so each is tried as such and as seconds of a timestamp.
 #[test]
 fn golden_answers_of_clickhouse() {
-    let calls: Vec<(String, Vec<Value>, usize, Vec<(Vec<i64>, Vec<u64>, Value)>)> =
-        serde_json::from_str(include_str!("golden.json")).unwrap();
+    let calls: Vec<GoldenCall> = serde_json::from_str(include_str!("golden.json")).unwrap();
     let mut compared = 0;
     for (name, parameters, conditions, cases) in calls {
         let mut leading: Vec<ScalarValue> = Vec::new();

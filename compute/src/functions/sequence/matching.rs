@@ -78,19 +78,19 @@ impl Pattern {
             if active[end] {
                 return true;
             }
-            let mut next = vec![false; takers.len()];
-            for (index, &(taker, passes)) in takers.iter().enumerate().filter(|(i, _)| active[*i]) {
-                next[index] |= passes;
+            // From the last on, so that an event is taken by one step only.
+            for index in (0..end).rev() {
+                if !active[index] {
+                    continue;
+                }
+                let (taker, passes) = takers[index];
                 let takes = match taker {
                     Some(Step::Event(condition)) => event.conditions >> condition & 1 == 1,
-                    Some(_) => true,
-                    None => false,
+                    _ => true,
                 };
-                if takes {
-                    next[index + 1] = true;
-                }
+                active[index] = passes;
+                active[index + 1] |= takes;
             }
-            active = next;
         }
         active[end]
     }
