@@ -135,7 +135,7 @@ pub fn pipeline_options(config: &Config) -> PipelineOptions {
         flush_rows: ingest.flush_rows,
         flush_bytes: ingest.flush_mb << 20,
         flush_interval: Duration::from_millis(ingest.flush_interval_ms),
-        window_memory_bytes: ingest.window_memory_mb << 20,
+        memory_limit_bytes: ingest.memory_limit_mb << 20,
     }
 }
 

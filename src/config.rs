@@ -72,8 +72,8 @@ pub struct Ingest {
     pub flush_mb: usize,
     /// or at this age of the oldest, in milliseconds.
     pub flush_interval_ms: u64,
-    /// Mebibytes that the duplicate windows may hold together.
-    pub window_memory_mb: usize,
+    /// Mebibytes that a process may hold: what is buffered, fetched ahead, and the duplicate windows.
+    pub memory_limit_mb: usize,
 }
 
 /// The HTTP collector.
@@ -164,7 +164,7 @@ impl Default for Ingest {
             flush_rows: 200_000,
             flush_mb: 64,
             flush_interval_ms: 1_000,
-            window_memory_mb: 512,
+            memory_limit_mb: 448,
         }
     }
 }

@@ -44,8 +44,8 @@ pub enum IngestError {
     Arrow(#[from] arrow::error::ArrowError),
     /// The duplicate window does not fit the memory that it may use.
     #[error(
-        "the duplicate windows of {partitions} partitions need {needed} bytes and may use {limit}; \
-         raise ingest.window_memory_mb, assign fewer partitions to a process, or create the lake \
+        "the duplicate windows of {partitions} partitions need {needed} bytes, and \
+         ingest.memory_limit_mb leaves {limit} for them; raise it, assign fewer partitions to a process, or create the lake \
          with a window of at most {fits} (onramp.dedupWindow)"
     )]
     WindowTooLarge {

@@ -117,6 +117,9 @@ pub async fn run(
     Ok(summary)
 }
 
+/// Flushes that are held at once: one is read, one waits, one is committed.
+const FLUSHES: usize = 3;
+
 /// Lines are counted as editors do.
 const FIRST_LINE: i64 = 1;
 
@@ -162,7 +165,8 @@ async fn import_one(
     let from = partition.next;
     let (sender, mut flushes) = mpsc::channel(1);
     let reading = {
-        let options = options.clone();
+        let mut options = options.clone();
+        options.pipeline.flush_bytes = committer.flush_bytes(1, FLUSHES, &options.pipeline)?;
         let (path, mapping) = (path.to_owned(), mapping.map(|(_, m)| m.clone()));
         tokio::task::spawn_blocking(move || {
             read(spooled.file, &path, mapping, &options, began, partition, &sender)
@@ -256,7 +260,7 @@ fn read(
             unreadable,
         };
         buffer.push(&options.pipeline, &mut partition, &record);
-        if buffer.is_full(&options.pipeline)
+        if buffer.is_full(options.pipeline.flush_rows, options.pipeline.flush_bytes)
             && !hand_over(&mut buffer, &mut partition, records.bytes(), sender)?
         {
             return Ok(());
@@ -279,8 +283,7 @@ fn hand_over(
     bytes: u64,
     sender: &mpsc::Sender<Piece>,
 ) -> Result<bool, IngestError> {
-    let flush = buffer.take([&*partition])?;
-    partition.base = Some(partition.next);
+    let flush = buffer.take([partition]).build()?;
     Ok(sender.blocking_send(Piece { flush, bytes }).is_ok())
 }
 

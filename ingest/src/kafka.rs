@@ -1,11 +1,13 @@
 //! Kafka as a source: a consumer group whose offsets live in the lake.
 //!
 //! A partition starts from the lake's transaction, never from the group's committed offset, which
-//! only serves lag monitoring. One thread owns the consumer, the buffer and the committer, so a
-//! rebalance can flush before it lets a partition go.
+//! only serves lag monitoring. One thread owns the consumer and the buffer. It gives the committer one
+//! flush at a time and reads on meanwhile; before anything else is done with a partition – it is
+//! given up, it comes back, the lake is asked where it stands – that flush has ended.
 
 mod consume;
 mod context;
+mod flight;
 mod mirror;
 mod options;
 mod producer;

@@ -4,6 +4,13 @@ use std::time::Duration;
 
 use onramp_schemas::event::RecordContext;
 
+/// What the program holds before it reads anything, and while it encodes a column.
+const PROGRAM_BYTES: usize = 64 << 20;
+
+/// What is buffered takes up to so many times the bytes of its payload, as columns that grow and are
+/// encoded.
+const BUFFERED_TIMES: usize = 2;
+
 /// Limits and habits shared by the three sources.
 #[derive(Clone, Debug)]
 pub struct PipelineOptions {
@@ -21,8 +28,9 @@ pub struct PipelineOptions {
     pub flush_bytes: usize,
     /// or at this age of the oldest buffered record.
     pub flush_interval: Duration,
-    /// Bytes that the duplicate windows may hold together.
-    pub window_memory_bytes: usize,
+    /// Bytes that the process may hold: the program itself, the client's queue, the duplicate
+    /// windows and what is buffered. What the others leave bounds a flush.
+    pub memory_limit_bytes: usize,
 }
 
 impl Default for PipelineOptions {
@@ -35,7 +43,7 @@ impl Default for PipelineOptions {
             flush_rows: 200_000,
             flush_bytes: 64 << 20,
             flush_interval: Duration::from_secs(1),
-            window_memory_bytes: 512 << 20,
+            memory_limit_bytes: 448 << 20,
         }
     }
 }
@@ -50,5 +58,21 @@ impl PipelineOptions {
             max_bytes: self.max_bytes,
             namespaces: &self.namespaces,
         }
+    }
+
+    /// Bytes that a source may fetch ahead; it holds about as much again to keep them apart.
+    pub fn queue_bytes(&self) -> usize {
+        self.memory_limit_bytes / 16
+    }
+
+    /// Bytes that duplicate windows and buffers share.
+    pub(crate) fn shared_bytes(&self) -> usize {
+        self.memory_limit_bytes.saturating_sub(PROGRAM_BYTES + 2 * self.queue_bytes())
+    }
+
+    /// Payload bytes of a flush: as configured, or what `bytes` of memory leave for each of
+    /// `flushes` that are held at once.
+    pub(crate) fn flush_bytes_within(&self, bytes: usize, flushes: usize) -> usize {
+        self.flush_bytes.min(bytes / flushes / BUFFERED_TIMES)
     }
 }

@@ -9,8 +9,8 @@ mod start;
 mod tests;
 mod window;
 
-pub use buffer::{Buffer, Counts, Flush, Range, Verdict, too_large};
+pub use buffer::{Buffer, Counts, Flush, Range, Taken, Verdict, too_large};
 pub use committer::{Beside, Committer, Flushed};
 pub use partition::{Partition, Record, Unreadable};
-pub use rows::TASK_FAILED;
+pub use rows::{SortedRows, TASK_FAILED};
 pub use window::{BYTES_PER_IDENTITY, Seen, Window};

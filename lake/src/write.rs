@@ -2,12 +2,13 @@
 
 mod encode;
 mod partition;
+mod sequences;
 mod stats;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{RecordBatch, UInt32Array};
 use arrow::datatypes::Schema;
 use bytes::Bytes;
 use deltalake::kernel::Add;
@@ -23,14 +24,12 @@ use partition::Partition;
 /// Parts of a multipart upload; larger files are never held in memory as a whole.
 const PART_BYTES: usize = 16 << 20;
 
-/// The columns that tell which source partition a row came from and where in it.
-const SOURCE_COLUMNS: (&str, &str) = ("source_partition", "sequence");
-
 impl Table {
     /// Writes the rows of a batch, in their order, to one file per partition value. The files are durable on return, and
     /// part of the table once they are committed.
     ///
-    /// `batch` has the columns of the table's Arrow schema in their order, partition columns included. `sequences` tags the
+    /// `batch` has the columns of the table's Arrow schema in their order, partition columns included; texts may be
+    /// dictionaries. `sequences` tags the
     /// files of a table without the columns `source_partition` and `sequence`; otherwise each file's own rows tell.
     ///
     /// # Errors
@@ -40,17 +39,36 @@ impl Table {
         batch: RecordBatch,
         sequences: &[SequenceRange],
     ) -> Result<Vec<PendingFile>, LakeError> {
+        self.write_files(batch, None, sequences).await
+    }
+
+    /// [`Table::write`] with the rows in another order: `order` names their places in `batch` as they shall be written.
+    ///
+    /// # Errors
+    /// As [`Table::write`].
+    pub async fn write_in_order(
+        &self,
+        batch: RecordBatch,
+        order: UInt32Array,
+        sequences: &[SequenceRange],
+    ) -> Result<Vec<PendingFile>, LakeError> {
+        self.write_files(batch, Some(order), sequences).await
+    }
+
+    async fn write_files(
+        &self,
+        batch: RecordBatch,
+        order: Option<UInt32Array>,
+        sequences: &[SequenceRange],
+    ) -> Result<Vec<PendingFile>, LakeError> {
         let def = self.def;
         let given = sequences.to_vec();
         let encoded = tokio::task::spawn_blocking(move || {
             let batch = partition::conform(def, batch)?;
-            let mut files = Vec::new();
-            for (partition, rows) in partition::split(def, batch)? {
-                let mut encoder = Encoder::new(def, partition)?;
-                encoder.write(&rows)?;
-                files.push(encoder.finish(&given)?);
-            }
-            Ok::<_, LakeError>(files)
+            partition::split(def, &batch, order.as_ref())?
+                .into_iter()
+                .map(|(partition, picked)| encode::encode(def, partition, &batch, &picked, &given))
+                .collect::<Result<Vec<_>, LakeError>>()
         });
         let encoded = encoded.await.map_err(|error| self.bad_batch(error.to_string()))??;
         let mut files = Vec::with_capacity(encoded.len());
@@ -130,7 +148,14 @@ impl FileWriter {
     pub async fn write(&mut self, batch: RecordBatch) -> Result<(), LakeError> {
         let def = self.table.def;
         let split = tokio::task::spawn_blocking(move || {
-            partition::split(def, partition::conform(def, batch)?)
+            let batch = partition::conform(def, batch)?;
+            let mut parts = Vec::new();
+            for (partition, picked) in partition::split(def, &batch, None)? {
+                let rows = partition::rows(def, &batch, &picked);
+                let rows = rows.map_err(|source| LakeError::Arrow { table: def.name, source })?;
+                parts.push((partition, rows));
+            }
+            Ok::<_, LakeError>(parts)
         });
         let split = split.await.map_err(|error| self.table.bad_batch(error.to_string()))??;
         for (partition, rows) in split {

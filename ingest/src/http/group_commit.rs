@@ -91,13 +91,13 @@ impl GroupCommit {
     pub async fn start(
         lake: &Lake,
         instance: &str,
-        options: PipelineOptions,
+        mut options: PipelineOptions,
         clock: Arc<dyn Clock>,
         health: Health,
         shutdown: CancellationToken,
     ) -> Result<(Self, tokio::task::JoinHandle<Result<(), IngestError>>), IngestError> {
         let mut committer = Committer::open(lake).await?;
-        committer.check_window(1, &options)?;
+        options.flush_bytes = committer.flush_bytes(1, 1, &options)?;
         let app_id = format!("http/{instance}-{:016x}", rand::random::<u64>());
         let partition = committer.start(&app_id, 0).await?;
         let (queue, waiting) = mpsc::channel(QUEUE);
@@ -219,11 +219,10 @@ impl Task {
         if buffer.is_empty() {
             return Ok(answers);
         }
-        let flush = buffer.take([&self.partition])?;
+        let flush = buffer.take([&mut self.partition]).build()?;
         if self.committer.commit(&flush).await? == Flushed::Lost {
             return Err(IngestError::Contended { app_id: self.partition.app_id.to_string() });
         }
-        self.partition.base = Some(self.partition.next);
         observability::count(&flush.counts, "http");
         Ok(answers)
     }

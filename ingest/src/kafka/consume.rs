@@ -19,6 +19,9 @@ use crate::pipeline::{Committer, Counts};
 /// How long a poll waits for a record: the grain of time-based flushes and of shutdown.
 const POLL: Duration = Duration::from_millis(50);
 
+/// Records between two looks at the clock while there are always more.
+const GRAIN: usize = 64;
+
 /// Ingests the topic until `shutdown`, then flushes, commits and leaves the group.
 ///
 /// # Errors
@@ -72,7 +75,9 @@ fn consume(
     let read = poll(&consumer, &state, &topic, shutdown);
     let mut state = lock(&state);
     if let Err(error) = read {
-        state.drop_buffer();
+        if let Err(error) = state.abandon() {
+            tracing::warn!(%error, "the last flush failed");
+        }
         return Err(error);
     }
     let began = Instant::now();
@@ -88,22 +93,26 @@ fn poll(
     shutdown: &CancellationToken,
 ) -> Result<(), IngestError> {
     while !shutdown.is_cancelled() {
-        let message = consumer.poll(POLL);
-        let mut state = lock(state);
-        match message {
-            Some(Ok(message)) => state.push(&message)?,
-            Some(Err(error)) => judge(error, topic)?,
-            None => {}
+        for _ in 0..GRAIN {
+            let message = consumer.poll(POLL);
+            let is_idle = message.is_none();
+            let mut state = lock(state);
+            match message {
+                Some(Ok(message)) => state.push(&message)?,
+                Some(Err(error)) => judge(error, topic)?,
+                None => {}
+            }
+            if let Some(failure) = state.failure.take() {
+                return Err(failure);
+            }
+            if state.all_halted() {
+                return Err(IngestError::AllHalted { topic: topic.to_owned() });
+            }
+            if is_idle || state.is_full() {
+                break;
+            }
         }
-        if let Some(failure) = state.failure.take() {
-            return Err(failure);
-        }
-        if state.all_halted() {
-            return Err(IngestError::AllHalted { topic: topic.to_owned() });
-        }
-        if state.is_due() {
-            state.flush(consumer)?;
-        }
+        lock(state).keep_up(consumer)?;
     }
     Ok(())
 }

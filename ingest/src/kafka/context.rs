@@ -30,8 +30,7 @@ impl Context {
     fn assign(&self, consumer: &BaseConsumer<Self>, partitions: &TopicPartitionList) {
         let mut state = self.state();
         let numbers: Vec<i32> = partitions.elements().iter().map(|e| e.partition()).collect();
-        let started =
-            numbers.iter().try_for_each(|&number| state.start(consumer, number).map(drop));
+        let started = state.start(consumer, &numbers);
         if let Err(error) = started.and_then(|()| state.halt_what_differs(consumer, &numbers)) {
             state.failure = Some(error);
         }
@@ -58,7 +57,9 @@ impl Context {
         let numbers: Vec<i32> = partitions.elements().iter().map(|e| e.partition()).collect();
         if consumer.assignment_lost() {
             tracing::warn!(partitions = ?numbers, "assignment lost, buffer dropped");
-            state.drop_buffer();
+            if let Err(error) = state.abandon() {
+                state.failure = Some(error);
+            }
         } else if let Err(error) = state.flush(consumer) {
             state.failure = Some(error);
         }

@@ -7,12 +7,11 @@ use rdkafka::ClientConfig;
 
 use crate::options::PipelineOptions;
 
-/// Settings of the consumer that the user's own go before: a bound of what is fetched ahead, and
-/// rebalances that let the members keep what they hold.
-const CONSUMER_DEFAULTS: [(&str, &str); 2] = [
-    ("queued.max.messages.kbytes", "32768"),
-    ("partition.assignment.strategy", "cooperative-sticky"),
-];
+/// Rebalances let the members keep what they hold.
+const STRATEGY: (&str, &str) = ("partition.assignment.strategy", "cooperative-sticky");
+
+/// What is fetched ahead, in kibibytes.
+const QUEUE: &str = "queued.max.messages.kbytes";
 
 /// How often a member tells the group that it lives.
 const HEARTBEAT: &str = "heartbeat.interval.ms";
@@ -71,13 +70,13 @@ impl KafkaOptions {
             .set("auto.offset.reset", "error")
             .set("isolation.level", "read_committed")
             .set("statistics.interval.ms", "2000");
-        for (name, value) in CONSUMER_DEFAULTS {
+        let queue = (self.pipeline.queue_bytes() >> 10).max(1).to_string();
+        let heartbeat = self.heartbeat().as_millis().to_string();
+        // The user's own go before these.
+        for (name, value) in [(STRATEGY.0, STRATEGY.1), (QUEUE, &queue), (HEARTBEAT, &heartbeat)] {
             if !self.properties.contains_key(name) {
                 config.set(name, value);
             }
-        }
-        if !self.properties.contains_key(HEARTBEAT) {
-            config.set(HEARTBEAT, self.heartbeat().as_millis().to_string());
         }
         config
     }

@@ -10,6 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
 use super::context::Context;
+use super::flight::Writer;
 use super::mirror::Mirror;
 use super::options::KafkaOptions;
 use super::same;
@@ -20,6 +21,9 @@ use crate::pipeline::{Buffer, Committer, Counts, Flushed, Partition, Record, Ver
 
 /// Records over which the share of rejections is watched.
 const WATCHED_RECORDS: usize = 10_000;
+
+/// Flushes that are held at once: one is read, one is committed.
+const FLUSHES: usize = 2;
 
 /// How long a question to the brokers may take.
 pub const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -35,11 +39,12 @@ pub struct State {
     options: KafkaOptions,
     runtime: Handle,
     cluster: String,
-    committer: Committer,
-    mirror: Option<Mirror>,
+    writer: Writer,
     partitions: BTreeMap<i32, Partition>,
     halted: BTreeSet<i32>,
     buffer: Buffer,
+    /// Payload bytes at which the buffer is full beside the windows of the partitions held.
+    flush_bytes: usize,
     oldest: Option<Instant>,
     verdicts: VecDeque<bool>,
     rejected: usize,
@@ -57,15 +62,16 @@ impl State {
         committer: Committer,
     ) -> Result<Self, IngestError> {
         let mirror = Mirror::new(&options)?;
+        let writer = Writer::new(runtime.clone(), mirror, committer);
         Ok(Self {
             options,
             runtime,
             cluster,
-            committer,
-            mirror,
+            writer,
             partitions: BTreeMap::new(),
             halted: BTreeSet::new(),
             buffer: Buffer::new(),
+            flush_bytes: 0,
             oldest: None,
             verdicts: VecDeque::new(),
             rejected: 0,
@@ -91,31 +97,36 @@ impl State {
         self.failure = Some(IngestError::Kafka { what, remedy, source });
     }
 
-    /// Where a partition begins: at the lake's transaction. `None` when it is halted, because the
+    /// Takes partitions where the lake's transactions stand. Those are halted instead of which the
     /// topic is not the one that the lake has read from.
     pub fn start(
         &mut self,
         consumer: &BaseConsumer<Context>,
-        number: i32,
-    ) -> Result<Option<i64>, IngestError> {
-        let (low, high) = self.watermarks(consumer, number)?;
-        let app_id = self.options.app_id(&self.cluster, number);
-        let runtime = self.runtime.clone();
-        let partition = runtime.block_on(async {
-            self.committer.refresh().await?;
-            let others = self.partitions.len();
-            self.committer.check_window(others + 1, &self.options.pipeline)?;
-            self.committer.start(&app_id, low).await
-        })?;
-        let next = partition.next;
-        let reason = partition.base.and_then(|position| changed(position, low, high));
-        self.halted.remove(&number);
-        self.partitions.insert(number, partition);
-        if let Some(reason) = reason {
-            self.halt(number, (low, high), reason);
-            return Ok(None);
+        numbers: &[i32],
+    ) -> Result<(), IngestError> {
+        self.land(consumer)?;
+        let (mut sources, mut watermarks) = (Vec::new(), Vec::new());
+        for &number in numbers {
+            let (low, high) = self.watermarks(consumer, number)?;
+            sources.push((self.options.app_id(&self.cluster, number), low));
+            watermarks.push((low, high));
         }
-        Ok(Some(next))
+        let committer = self.writer.free()?;
+        let held = self.partitions.len() + numbers.len();
+        self.flush_bytes = committer.flush_bytes(held, FLUSHES, &self.options.pipeline)?;
+        let partitions = self.runtime.block_on(async {
+            committer.refresh().await?;
+            committer.start_all(&sources).await
+        })?;
+        for ((&number, partition), (low, high)) in numbers.iter().zip(partitions).zip(watermarks) {
+            let reason = partition.base.and_then(|position| changed(position, low, high));
+            self.halted.remove(&number);
+            self.partitions.insert(number, partition);
+            if let Some(reason) = reason {
+                self.halt(number, (low, high), reason);
+            }
+        }
+        Ok(())
     }
 
     /// Halts those of the partitions just started whose topic holds other records than those that
@@ -184,7 +195,15 @@ impl State {
         for number in numbers {
             self.halted.remove(number);
         }
-        numbers.iter().copied().filter(|n| self.partitions.remove(n).is_some()).collect()
+        let held =
+            numbers.iter().copied().filter(|n| self.partitions.remove(n).is_some()).collect();
+        let left = self.partitions.len();
+        if let Ok(committer) = self.writer.free()
+            && let Ok(bytes) = committer.flush_bytes(left, FLUSHES, &self.options.pipeline)
+        {
+            self.flush_bytes = bytes;
+        }
+        held
     }
 
     pub fn push(&mut self, message: &BorrowedMessage<'_>) -> Result<(), IngestError> {
@@ -241,11 +260,23 @@ impl State {
         Ok(())
     }
 
-    /// Whether the buffer is worth a commit.
-    pub fn is_due(&self) -> bool {
-        let pipeline = &self.options.pipeline;
-        self.buffer.is_full(pipeline)
-            || self.oldest.is_some_and(|oldest| oldest.elapsed() >= pipeline.flush_interval)
+    /// Whether no more may be read before something was taken out.
+    pub fn is_full(&self) -> bool {
+        self.buffer.is_full(self.options.pipeline.flush_rows, self.flush_bytes)
+    }
+
+    /// Lets the committer have what it is time for: a full buffer waits for the flush before it, an
+    /// old one only for its end.
+    pub fn keep_up(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), IngestError> {
+        if self.writer.has_landed() || self.is_full() {
+            self.land(consumer)?;
+        }
+        let interval = self.options.pipeline.flush_interval;
+        let is_old = || self.oldest.is_some_and(|oldest| oldest.elapsed() >= interval);
+        if self.is_full() || (!self.writer.is_busy() && is_old()) {
+            self.depart()?;
+        }
+        Ok(())
     }
 
     pub fn drop_buffer(&mut self) {
@@ -257,35 +288,50 @@ impl State {
     /// Makes everything buffered durable, or, when another member was faster, starts the partitions
     /// again from the lake.
     pub fn flush(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), IngestError> {
+        self.land(consumer)?;
+        self.depart()?;
+        self.land(consumer)
+    }
+
+    /// Hands what is buffered to the committer, which is free.
+    fn depart(&mut self) -> Result<(), IngestError> {
         self.oldest = None;
         if self.buffer.is_empty() {
             return Ok(());
         }
         faults::pass(Point::BeforeFlush);
-        let began = Instant::now();
-        let flush = self.buffer.take(self.partitions.values())?;
-        let runtime = self.runtime.clone();
-        let flushed = runtime.block_on(async {
-            if let Some(mirror) = &self.mirror {
-                mirror.send(&flush.dead_letters).await?;
-            }
-            self.committer.commit(&flush).await
-        })?;
-        metrics::histogram!(names::FLUSH_SECONDS).record(began.elapsed().as_secs_f64());
-        if flushed == Flushed::Lost {
+        self.writer.start(self.buffer.take(self.partitions.values_mut()))
+    }
+
+    /// Waits until the committer is free. Was its flush lost, so is what was read behind it, and the
+    /// partitions start again from the lake.
+    fn land(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), IngestError> {
+        let Some(landed) = self.writer.land()? else { return Ok(()) };
+        if landed.outcome == Flushed::Lost {
             return self.start_over(consumer);
         }
-        for partition in self.partitions.values_mut() {
-            if flush.advances.iter().any(|range| *range.app_id == *partition.app_id) {
-                partition.base = Some(partition.next);
-            }
-        }
-        crate::observability::count(&flush.counts, "kafka");
-        self.counts.add(&flush.counts);
+        self.committed(&landed.counts);
         faults::pass(Point::BeforeOffsets);
         self.tell_group(consumer);
         faults::pass(Point::AfterOffsets);
         Ok(())
+    }
+
+    /// Drops what is buffered and lets a flush under way come to its end, whichever it is: the
+    /// partitions are not ours any more, or we stop.
+    pub fn abandon(&mut self) -> Result<(), IngestError> {
+        self.drop_buffer();
+        if let Some(landed) = self.writer.land()?
+            && landed.outcome != Flushed::Lost
+        {
+            self.committed(&landed.counts);
+        }
+        Ok(())
+    }
+
+    fn committed(&mut self, counts: &Counts) {
+        crate::observability::count(counts, "kafka");
+        self.counts.add(counts);
     }
 
     /// The group's offsets serve lag monitoring only, so a failure is worth a warning, no more.
@@ -306,10 +352,11 @@ impl State {
 
     fn start_over(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), IngestError> {
         self.drop_buffer();
-        self.runtime.clone().block_on(self.committer.refresh())?;
-        for number in self.numbers() {
-            self.partitions.remove(&number);
-            let Some(next) = self.start(consumer, number)? else { continue };
+        let numbers = self.numbers();
+        self.partitions.clear();
+        self.start(consumer, &numbers)?;
+        for number in numbers {
+            let Some(next) = self.position(number) else { continue };
             consumer
                 .seek(&self.options.topic, number, Offset::Offset(next), BROKER_TIMEOUT)
                 .map_err(|source| IngestError::Kafka {
@@ -332,3 +379,6 @@ fn changed(position: i64, low: i64, high: i64) -> Option<&'static str> {
         None
     }
 }
+
+#[cfg(test)]
+mod tests;

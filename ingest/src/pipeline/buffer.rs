@@ -3,14 +3,15 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use onramp_schemas::event::{self, Event};
 use onramp_schemas::rejection::{Rejection, RejectionCode};
 
+use xxhash_rust::xxh3::xxh3_64_with_seed;
+
 use super::committer::Beside;
 use super::partition::{Partition, Record};
-use super::rows::{DeadLetter, DeadLetterRows, DuplicateRows, EventRows};
+use super::rows::{DeadLetter, DeadLetterRows, DuplicateRows, EventRows, SortedRows};
 use super::window::Seen;
 use crate::options::PipelineOptions;
 
@@ -76,8 +77,8 @@ pub struct Range {
 /// Rows ready to be committed, all of them or none.
 #[derive(Debug)]
 pub struct Flush {
-    /// Rows of `events`, sorted by session key, time and id.
-    pub events: Option<RecordBatch>,
+    /// Rows of `events` and the order in which they are written.
+    pub events: Option<SortedRows>,
     /// Rows of `dead_letters`, a batch a partition.
     pub dead_letters: Vec<Beside>,
     /// Rows of `duplicates`, a batch a partition.
@@ -86,6 +87,40 @@ pub struct Flush {
     pub advances: Vec<Range>,
     /// What is in it.
     pub counts: Counts,
+}
+
+/// What was taken out of a buffer, to be built into a [`Flush`] by another thread.
+pub struct Taken {
+    events: EventRows,
+    /// By partition, with the end of its range.
+    beside: Vec<(Arc<str>, i64, BesideRows)>,
+    advances: Vec<Range>,
+    counts: Counts,
+}
+
+impl Taken {
+    /// Builds and sorts the rows.
+    ///
+    /// # Errors
+    /// Rows that cannot be built, which only a defect can cause.
+    pub fn build(self) -> Result<Flush, ArrowError> {
+        let mut flush = Flush {
+            events: self.events.finish()?,
+            dead_letters: Vec::new(),
+            duplicates: Vec::new(),
+            advances: self.advances,
+            counts: self.counts,
+        };
+        for (app_id, next, mut beside) in self.beside {
+            if let Some((sequences, rows)) = beside.dead_letters.finish()? {
+                flush.dead_letters.push(Beside { app_id: app_id.clone(), next, sequences, rows });
+            }
+            if let Some((sequences, rows)) = beside.duplicates.finish()? {
+                flush.duplicates.push(Beside { app_id, next, sequences, rows });
+            }
+        }
+        Ok(flush)
+    }
 }
 
 /// Rows of one partition for the tables beside `events`.
@@ -131,9 +166,9 @@ impl Buffer {
         self.beside.entry(partition.app_id.clone()).or_default();
     }
 
-    /// Whether it has grown to the size at which it is flushed.
-    pub fn is_full(&self, options: &PipelineOptions) -> bool {
-        self.records >= options.flush_rows || self.counts.bytes >= options.flush_bytes as u64
+    /// Whether it has grown to so many records, or to so many bytes of payload.
+    pub fn is_full(&self, records: usize, bytes: usize) -> bool {
+        self.records >= records || self.counts.bytes >= bytes as u64
     }
 
     /// Takes one record: decodes, validates, de-duplicates, and keeps its row.
@@ -199,39 +234,23 @@ impl Buffer {
         }
     }
 
-    /// Takes out everything that was collected; `partitions` are all that were pushed to.
-    ///
-    /// # Errors
-    /// Rows that cannot be built or sorted, which only a defect can cause.
-    pub fn take<'a>(
-        &mut self,
-        partitions: impl IntoIterator<Item = &'a Partition>,
-    ) -> Result<Flush, ArrowError> {
-        let mut taken = std::mem::take(self);
-        let mut flush = Flush {
-            events: taken.events.finish()?,
-            dead_letters: Vec::new(),
-            duplicates: Vec::new(),
-            advances: Vec::new(),
-            counts: taken.counts,
-        };
+    /// Takes out everything that was collected; `partitions` are all that were pushed to. They go on
+    /// from where they are: what is taken next is to be committed after this, or not at all.
+    pub fn take<'a>(&mut self, partitions: impl IntoIterator<Item = &'a mut Partition>) -> Taken {
+        let room = Self { events: self.events.renewed(), ..Self::new() };
+        let Self { events, beside: mut rows, counts, .. } = std::mem::replace(self, room);
+        let (mut beside, mut advances) = (Vec::new(), Vec::new());
         for partition in partitions {
-            let Some(beside) = taken.beside.get_mut(&partition.app_id) else { continue };
-            let (app_id, next) = (partition.app_id.clone(), partition.next);
-            if let Some((sequences, rows)) = beside.dead_letters.finish()? {
-                flush.dead_letters.push(Beside { app_id: app_id.clone(), next, sequences, rows });
-            }
-            if let Some((sequences, rows)) = beside.duplicates.finish()? {
-                flush.duplicates.push(Beside { app_id: app_id.clone(), next, sequences, rows });
-            }
-            flush.advances.push(Range {
-                app_id: app_id.to_string(),
-                base: partition.base,
-                first: beside.first.unwrap_or(next),
-                next,
+            let Some(rows) = rows.remove(&partition.app_id) else { continue };
+            advances.push(Range {
+                app_id: partition.app_id.to_string(),
+                base: partition.base.replace(partition.next),
+                first: rows.first.unwrap_or(partition.next),
+                next: partition.next,
             });
+            beside.push((partition.app_id.clone(), partition.next, rows));
         }
-        Ok(flush)
+        Taken { events, beside, advances, counts }
     }
 }
 
@@ -247,14 +266,12 @@ pub fn content_hash_of(
     occurred_at: i64,
     data: Option<&str>,
 ) -> u32 {
-    let mut hasher = xxhash_rust::xxh3::Xxh3::new();
-    for text in [session_id, event_type] {
-        hasher.update(&(text.len() as u64).to_le_bytes());
-        hasher.update(text.as_bytes());
-    }
-    hasher.update(&occurred_at.to_le_bytes());
-    hasher.update(data.unwrap_or_default().as_bytes());
-    hasher.digest() as u32
+    // Chained by the seed: whole short texts are hashed several times as fast as a stream of them.
+    let texts = [session_id, event_type, data.unwrap_or_default()];
+    texts
+        .iter()
+        .fold(occurred_at.cast_unsigned(), |seed, text| xxh3_64_with_seed(text.as_bytes(), seed))
+        as u32
 }
 
 /// The rejection of a record that is longer than the limit.

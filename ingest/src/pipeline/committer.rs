@@ -113,7 +113,10 @@ impl Committer {
             })
             .collect();
         let files = match &flush.events {
-            Some(batch) => self.events.write(batch.clone(), &ranges).await?,
+            Some(events) => {
+                let (rows, order) = (events.rows.clone(), events.order.clone());
+                self.events.write_in_order(rows, order, &ranges).await?
+            }
             None => Vec::new(),
         };
         faults::pass(Point::AfterFiles);

@@ -33,23 +33,32 @@ const COLUMNS: [&str; 9] = [
     "source_partition",
 ];
 
+/// The least memory that must be left to buffer what is read.
+const BUFFER_BYTES: usize = 16 << 20;
+
+/// A sequence's place in its window, identity and content of an accepted event.
+type Found = (u32, u128, u32);
+
 impl Committer {
-    /// Refuses to read so many partitions that their windows cannot fit the memory for them.
+    /// Payload bytes that a flush may have beside the windows of so many partitions, when `flushes`
+    /// are held at once.
     ///
     /// # Errors
     /// [`IngestError::WindowTooLarge`], which names the width that fits.
-    pub fn check_window(
+    pub fn flush_bytes(
         &self,
         partitions: usize,
+        flushes: usize,
         options: &PipelineOptions,
-    ) -> Result<(), IngestError> {
+    ) -> Result<usize, IngestError> {
         let each = self.window_width() as usize * BYTES_PER_IDENTITY;
-        let (needed, limit) = (each.saturating_mul(partitions), options.window_memory_bytes);
-        if needed <= limit {
-            return Ok(());
+        let needed = each.saturating_mul(partitions);
+        let limit = options.shared_bytes().saturating_sub(BUFFER_BYTES);
+        if needed > limit {
+            let fits = limit / partitions.max(1) / BYTES_PER_IDENTITY;
+            return Err(IngestError::WindowTooLarge { partitions, needed, limit, fits });
         }
-        let fits = limit / partitions.max(1) / BYTES_PER_IDENTITY;
-        Err(IngestError::WindowTooLarge { partitions, needed, limit, fits })
+        Ok(options.flush_bytes_within(options.shared_bytes() - needed, flushes))
     }
 
     /// A partition as the lake knows it; one without a transaction starts at `first`.
@@ -57,19 +66,41 @@ impl Committer {
     /// # Errors
     /// A lake that cannot be read.
     pub async fn start(&mut self, app_id: &str, first: i64) -> Result<Partition, IngestError> {
-        let base = self.next(app_id);
-        let mut partition = Partition {
-            app_id: Arc::from(app_id),
-            base,
-            next: base.unwrap_or(first),
-            duplicates_held: self.duplicates_next(app_id),
-            window: Window::new(self.window_width()),
-            last: None,
+        let mut started = self.start_all(&[(app_id.to_owned(), first)]).await?;
+        Ok(started.remove(0))
+    }
+
+    /// Partitions as the lake knows them, each by its app id and where it starts without a
+    /// transaction; in the same order. The files of the lake are read once for all of them.
+    ///
+    /// # Errors
+    /// A lake that cannot be read.
+    pub async fn start_all(
+        &mut self,
+        sources: &[(String, i64)],
+    ) -> Result<Vec<Partition>, IngestError> {
+        let width = self.window_width();
+        let start = |(app_id, first): &(String, i64)| {
+            let base = self.next(app_id);
+            Partition {
+                app_id: Arc::from(app_id.as_str()),
+                base,
+                next: base.unwrap_or(*first),
+                duplicates_held: self.duplicates_next(app_id),
+                window: Window::new(width),
+                last: None,
+            }
         };
-        if base.is_some_and(|base| base > first) {
-            self.rebuild_window(&mut partition).await?;
+        let mut partitions: Vec<Partition> = sources.iter().map(start).collect();
+        let read = partitions.iter_mut().zip(sources);
+        let mut read: Vec<&mut Partition> = read
+            .filter(|(partition, (_, first))| partition.base.is_some_and(|base| base > *first))
+            .map(|(partition, _)| partition)
+            .collect();
+        if !read.is_empty() {
+            self.rebuild_windows(&mut read).await?;
         }
-        Ok(partition)
+        Ok(partitions)
     }
 
     /// Takes a partition whose sequences are ours to give past everything that any table knows of
@@ -82,30 +113,38 @@ impl Committer {
         partition.window = Window::new(self.window_width());
     }
 
-    async fn rebuild_window(&mut self, partition: &mut Partition) -> Result<(), IngestError> {
-        let app_id = partition.app_id.clone();
-        let oldest = partition.next - i64::from(self.window_width());
+    async fn rebuild_windows(
+        &mut self,
+        partitions: &mut [&mut Partition],
+    ) -> Result<(), IngestError> {
+        let width = i64::from(self.window_width());
         let table = self.events().table().clone();
         let snapshot = table.snapshot().await?;
-        let mut found: Vec<(i64, u128, u32)> = Vec::new();
-        for file in snapshot.files.iter().filter(|file| holds(file, &app_id, oldest)) {
-            for rows in read_batches(&table, file, &COLUMNS).await? {
-                collect(&rows, &app_id, oldest, &mut found);
+        let mut found: Vec<(Arc<str>, i64, Vec<Found>)> = partitions
+            .iter()
+            .map(|partition| (partition.app_id.clone(), partition.next - width, Vec::new()))
+            .collect();
+        for file in &snapshot.files {
+            let ranges = file.sequences();
+            let holds = |(app_id, oldest): (&str, i64)| {
+                ranges.is_empty() || ranges.iter().any(|r| r.app_id == app_id && r.last >= oldest)
+            };
+            if found.iter().any(|(app_id, oldest, _)| holds((app_id, *oldest))) {
+                for rows in read_batches(&table, file, &COLUMNS).await? {
+                    collect(&rows, &mut found);
+                }
             }
         }
-        found.sort_unstable_by_key(|&(sequence, ..)| sequence);
-        partition.last = found.last().map(|&(sequence, identity, _)| (sequence, identity));
-        for (sequence, identity, content) in found {
-            partition.window.observe(sequence, identity, content);
+        for (partition, (_, oldest, mut found)) in partitions.iter_mut().zip(found) {
+            found.sort_unstable_by_key(|&(place, ..)| place);
+            let last = found.last();
+            partition.last = last.map(|&(place, id, _)| (oldest + i64::from(place), id));
+            for (place, identity, content) in found {
+                partition.window.observe(oldest + i64::from(place), identity, content);
+            }
         }
         Ok(())
     }
-}
-
-/// Whether a file may hold sequences of `app_id` from `oldest` on, by its tag.
-fn holds(file: &DataFile, app_id: &str, oldest: i64) -> bool {
-    let ranges = file.sequences();
-    ranges.is_empty() || ranges.iter().any(|r| r.app_id == app_id && r.last >= oldest)
 }
 
 /// Some columns of a data file, a batch at a time.
@@ -128,8 +167,8 @@ pub(super) async fn read_batches(
     Ok(batches?.into_iter())
 }
 
-/// Adds (sequence, identity, content) of the partition's rows.
-fn collect(rows: &RecordBatch, app_id: &str, oldest: i64, found: &mut Vec<(i64, u128, u32)>) {
+/// Adds the rows of the partitions, each with the oldest sequence that its window still holds.
+fn collect(rows: &RecordBatch, found: &mut [(Arc<str>, i64, Vec<Found>)]) {
     let [client, source, id, session, kind, occurred_at, data, sequence, partition] =
         COLUMNS.map(|name| rows.column_by_name(name).expect("the projection asked for it"));
     let [clients, sources, ids, sessions, types, data, partitions] =
@@ -137,14 +176,14 @@ fn collect(rows: &RecordBatch, app_id: &str, oldest: i64, found: &mut Vec<(i64, 
     let times = occurred_at.as_primitive::<TimestampMicrosecondType>();
     let sequences = sequence.as_primitive::<Int64Type>();
     for row in 0..rows.num_rows() {
-        let sequence = sequences.value(row);
-        if sequence < oldest || partitions.value(row) != app_id {
-            continue;
-        }
+        let (app_id, sequence) = (partitions.value(row), sequences.value(row));
+        let own = found.iter_mut().find(|(own, ..)| **own == *app_id);
+        let Some((_, oldest, found)) = own else { continue };
+        let Ok(place) = u32::try_from(sequence - *oldest) else { continue };
         let data = data.is_valid(row).then(|| data.value(row));
         let content =
             content_hash_of(sessions.value(row), types.value(row), times.value(row), data);
         let identity = identity(clients.value(row), sources.value(row), ids.value(row));
-        found.push((sequence, identity, content));
+        found.push((place, identity, content));
     }
 }

@@ -48,7 +48,7 @@ fn read(partition: &mut Partition, topic: &[Vec<u8>], until: i64) -> Flush {
         };
         buffer.push(&options, partition, &record);
     }
-    buffer.take([&*partition]).unwrap()
+    buffer.take([partition]).build().unwrap()
 }
 
 async fn rows(lake: &Lake, table: &'static Table) -> i64 {
@@ -100,9 +100,8 @@ async fn invariant_04_rejections_stand_before_the_events_of_their_range_and_are_
         assert_eq!(partition.next, 0, "events decide where a partition starts");
         for until in [crash_at + 3, 40] {
             let flush = read(&mut partition, &topic, until.min(40));
-            if partition.advanced() {
+            if !flush.advances.is_empty() {
                 assert!(matches!(second.commit(&flush).await, Ok(Flushed::Committed { .. })));
-                partition.base = Some(partition.next);
             }
         }
         assert_ledger(&lake).await;
@@ -145,7 +144,6 @@ async fn invariant_02_a_zombie_loses_and_starts_again_from_the_lake() {
     for until in [13, 29] {
         let flush = read(&mut partition, &topic, until);
         assert!(matches!(owner.commit(&flush).await, Ok(Flushed::Committed { .. })));
-        partition.base = Some(partition.next);
     }
     assert_eq!(zombie.commit(&late).await.unwrap(), Flushed::Lost);
     zombie.refresh().await.unwrap();
@@ -165,7 +163,6 @@ async fn invariant_05_the_window_is_rebuilt_from_the_files() {
     for until in [3, 17, 40] {
         let flush = read(&mut running, &topic, until);
         committer.commit(&flush).await.unwrap();
-        running.base = Some(running.next);
     }
     let mut rebuilt = Committer::open(&lake).await.unwrap().start(APP, 0).await.unwrap();
     assert_eq!((rebuilt.next, rebuilt.window.len()), (40, running.window.len()));
@@ -223,9 +220,43 @@ async fn invariant_05_the_window_is_rebuilt_from_files_of_another_program() {
 async fn invariant_05_a_window_that_does_not_fit_is_refused_with_one_that_does() {
     let (_folder, lake) = lake().await;
     let committer = Committer::open(&lake).await.unwrap();
-    let options = PipelineOptions { window_memory_bytes: 100 << 20, ..Default::default() };
-    assert!(committer.check_window(1, &options).is_ok());
-    let error = committer.check_window(4, &options).unwrap_err().to_string();
-    let fits = (100 << 20) / 4 / BYTES_PER_IDENTITY;
+    let options = PipelineOptions { memory_limit_bytes: 200 << 20, ..Default::default() };
+    let left = options.shared_bytes() - (16 << 20);
+    assert!(committer.flush_bytes(1, 1, &options).is_ok());
+    let error = committer.flush_bytes(4, 1, &options).unwrap_err().to_string();
+    let fits = left / 4 / BYTES_PER_IDENTITY;
     assert!(error.contains(&format!("at most {fits}")), "{error}");
+    assert!(error.contains("ingest.memory_limit_mb"), "{error}");
+}
+
+#[tokio::test]
+async fn what_windows_and_other_flushes_hold_is_taken_from_a_flush() {
+    let (_folder, lake) = lake().await;
+    let committer = Committer::open(&lake).await.unwrap();
+    let options = PipelineOptions { memory_limit_bytes: 448 << 20, ..Default::default() };
+    let bytes = |partitions, flushes| committer.flush_bytes(partitions, flushes, &options).unwrap();
+    assert!(bytes(4, 2) < bytes(1, 2) && bytes(4, 3) < bytes(4, 2));
+    assert!(bytes(4, 2) >= 40 << 20, "the default lets four partitions make large files");
+    assert!(bytes(8, 2) >= 4 << 20, "and still takes eight");
+    assert_eq!(bytes(1, 1), options.flush_bytes, "never more than was asked for");
+}
+
+#[tokio::test]
+async fn partitions_that_start_together_are_as_if_each_had_started_alone() {
+    let (_folder, lake) = lake().await;
+    let topic = topic();
+    let mut committer = Committer::open(&lake).await.unwrap();
+    let (mut one, mut two) =
+        (committer.start(APP, 0).await.unwrap(), committer.start("other", 0).await.unwrap());
+    for until in [10, 40] {
+        for partition in [&mut one, &mut two] {
+            let flush = read(partition, &topic, until);
+            assert!(matches!(committer.commit(&flush).await, Ok(Flushed::Committed { .. })));
+        }
+    }
+    let sources = [APP, "new", "other"].map(|app_id| (app_id.to_owned(), 5));
+    let started = committer.start_all(&sources).await.unwrap();
+    let of = |partition: &Partition| (partition.next, partition.base, partition.window.len());
+    let expected = [of(&one), (5, None, 0), of(&two)];
+    assert_eq!(started.iter().map(of).collect::<Vec<_>>(), expected);
 }

@@ -5,9 +5,9 @@ use std::collections::VecDeque;
 use hashbrown::HashTable;
 use hashbrown::hash_table::Entry as Slot;
 
-/// Bytes that one remembered identity costs at most: 24 in the queue, which doubles when it grows,
-/// and 5 in the table of places, which is at least 7/16 full.
-pub const BYTES_PER_IDENTITY: usize = 60;
+/// Bytes that one remembered identity costs at most: 24 in the queue, and 5 in the table of places,
+/// which is at least 7/16 full. Both are made as large as they will be when the first one comes.
+pub const BYTES_PER_IDENTITY: usize = 36;
 
 /// An accepted event, 24 bytes.
 #[derive(Clone, Copy, Debug)]
@@ -60,6 +60,10 @@ impl Window {
     /// resend says the same as what it repeats.
     pub fn observe(&mut self, sequence: i64, identity: u128, content: u32) -> Seen {
         let identity = [(identity >> 64) as u64, identity as u64];
+        if self.accepted.capacity() == 0 {
+            self.accepted.reserve_exact(self.width as usize + 1);
+            self.places.reserve(self.width as usize + 1, |_| 0);
+        }
         self.forget_before(sequence as u32);
         let Self { accepted, first, places, .. } = self;
         let at = |ordinal: u32| accepted[ordinal.wrapping_sub(*first) as usize];

@@ -1,36 +1,40 @@
 //! Encoding rows as one Parquet file, and what the log will say of it.
 
-use std::collections::BTreeMap;
-
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::Int64Type;
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
 use bytes::Bytes;
 use onramp_schemas::tables;
 use parquet::arrow::ArrowWriter;
+use parquet::arrow::arrow_writer::compute_leaves;
 use parquet::basic::{Compression, ZstdLevel};
+use parquet::errors::ParquetError;
+use parquet::file::metadata::ParquetMetaData;
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use parquet::schema::types::ColumnPath;
 
-use super::partition::Partition;
-use super::{Encoded, SOURCE_COLUMNS, file_schema, stats};
+use super::partition::{Partition, Picked};
+use super::sequences::Sequences;
+use super::{Encoded, file_schema, stats};
 use crate::error::LakeError;
 use crate::file::SequenceRange;
 
 const ROW_GROUP_ROWS: usize = 131_072;
 /// Session ids are dictionary-encoded up to here; the folding reads them once per distinct value.
 const DICTIONARY_BYTES: usize = 4 << 20;
-const ZSTD_LEVEL: i32 = 3;
+/// What is written once and read until it is rewritten: half the time of the rewrites' level, for a tenth more bytes.
+const FLUSH_ZSTD_LEVEL: i32 = 1;
+const REWRITE_ZSTD_LEVEL: i32 = 3;
 /// Columns in which no value comes twice.
 const NO_DICTIONARY: [&str; 2] = ["id", "data"];
 
-/// Turns the rows of one partition into the bytes of one Parquet file.
+/// Turns the rows of one partition, batch by batch, into the bytes of one Parquet file.
 pub(super) struct Encoder {
     def: &'static tables::Table,
     partition: Partition,
     path: String,
     writer: ArrowWriter<Vec<u8>>,
     taken: usize,
-    sequences: BTreeMap<String, (i64, i64)>,
+    sequences: Sequences,
 }
 
 impl Encoder {
@@ -38,10 +42,9 @@ impl Encoder {
         def: &'static tables::Table,
         partition: Partition,
     ) -> Result<Self, LakeError> {
-        let path = format!("{}part-{}.zstd.parquet", partition.folder(), uuid::Uuid::new_v4());
-        let writer = ArrowWriter::try_new(Vec::new(), file_schema(def), Some(properties(def)))
-            .map_err(|source| LakeError::Parquet { action: "write", table: def.name, source })?;
-        Ok(Self { def, partition, path, writer, taken: 0, sequences: BTreeMap::new() })
+        let path = path(&partition);
+        let writer = writer(def, REWRITE_ZSTD_LEVEL).map_err(|source| fault(def, source))?;
+        Ok(Self { def, partition, path, writer, taken: 0, sequences: Sequences::default() })
     }
 
     pub(super) fn partition(&self) -> &Partition {
@@ -54,8 +57,11 @@ impl Encoder {
 
     /// Adds rows that have the columns of the file.
     pub(super) fn write(&mut self, rows: &RecordBatch) -> Result<(), LakeError> {
-        self.note_sequences(rows);
-        self.writer.write(rows).map_err(|source| self.fault(source))
+        if let Some(columns) = Sequences::columns(rows) {
+            let noted = self.sequences.note(columns);
+            noted.map_err(|source| LakeError::Arrow { table: self.def.name, source })?;
+        }
+        self.writer.write(rows).map_err(|source| fault(self.def, source))
     }
 
     /// Encoded bytes that wait to be taken.
@@ -76,68 +82,90 @@ impl Encoder {
     }
 
     /// Completes the file. Its bytes are those that were not taken before.
-    pub(super) fn finish(mut self, sequences: &[SequenceRange]) -> Result<Encoded, LakeError> {
-        let metadata = self.writer.finish().map_err(|source| self.fault(source))?;
+    pub(super) fn finish(mut self, given: &[SequenceRange]) -> Result<Encoded, LakeError> {
+        let metadata = self.writer.finish().map_err(|source| fault(self.def, source))?;
         let bytes = std::mem::take(self.writer.inner_mut());
-        let own: Vec<SequenceRange> = self
-            .sequences
-            .into_iter()
-            .map(|(app_id, (first, last))| SequenceRange { app_id, first, last })
-            .collect();
         Ok(Encoded {
             size: (self.taken + bytes.len()) as i64,
             stats: stats::json(self.def, &metadata).to_string(),
             path: self.path,
             bytes: Bytes::from(bytes),
-            partition_values: self
-                .partition
-                .0
-                .into_iter()
-                .map(|(column, value)| (column.to_owned(), value))
-                .collect(),
-            sequences: if own.is_empty() { sequences.to_vec() } else { own },
+            partition_values: self.partition.values(),
+            sequences: self.sequences.finish().unwrap_or_else(|| given.to_vec()),
         })
-    }
-
-    /// Widens the ranges of the source partitions by those of these rows.
-    fn note_sequences(&mut self, rows: &RecordBatch) {
-        let (Some(sources), Some(sequences)) = (
-            rows.column_by_name(SOURCE_COLUMNS.0).and_then(|column| column.as_string_opt::<i32>()),
-            rows.column_by_name(SOURCE_COLUMNS.1)
-                .and_then(|column| column.as_primitive_opt::<Int64Type>()),
-        ) else {
-            return;
-        };
-        let mut known: Option<(&str, i64, i64)> = None;
-        let mut runs: Vec<(&str, i64, i64)> = Vec::new();
-        for row in
-            (0..rows.num_rows()).filter(|row| sources.is_valid(*row) && sequences.is_valid(*row))
-        {
-            let (source, sequence) = (sources.value(row), sequences.value(row));
-            match &mut known {
-                Some((current, first, last)) if *current == source => {
-                    (*first, *last) = ((*first).min(sequence), (*last).max(sequence));
-                }
-                _ => runs.extend(known.replace((source, sequence, sequence))),
-            }
-        }
-        runs.extend(known);
-        for (source, first, last) in runs {
-            if let Some(range) = self.sequences.get_mut(source) {
-                *range = (range.0.min(first), range.1.max(last));
-            } else {
-                self.sequences.insert(source.to_owned(), (first, last));
-            }
-        }
-    }
-
-    fn fault(&self, source: parquet::errors::ParquetError) -> LakeError {
-        LakeError::Parquet { action: "write", table: self.def.name, source }
     }
 }
 
-fn properties(def: &tables::Table) -> WriterProperties {
-    let level = ZstdLevel::try_new(ZSTD_LEVEL).unwrap_or_default();
+/// Encodes the picked rows of a batch as one file. One column after the other is brought into order and encoded, so that
+/// no second copy of all rows is ever held.
+pub(super) fn encode(
+    def: &'static tables::Table,
+    partition: Partition,
+    rows: &RecordBatch,
+    picked: &Picked,
+    given: &[SequenceRange],
+) -> Result<Encoded, LakeError> {
+    let mut sequences = Sequences::default();
+    let encoded = encode_columns(def, rows, picked, &mut sequences);
+    let (bytes, metadata) = encoded.map_err(|source| fault(def, source))?;
+    Ok(Encoded {
+        size: bytes.len() as i64,
+        stats: stats::json(def, &metadata).to_string(),
+        path: path(&partition),
+        bytes: Bytes::from(bytes),
+        partition_values: partition.values(),
+        sequences: sequences.finish().unwrap_or_else(|| given.to_vec()),
+    })
+}
+
+fn encode_columns(
+    def: &tables::Table,
+    rows: &RecordBatch,
+    picked: &Picked,
+    sequences: &mut Sequences,
+) -> Result<(Vec<u8>, ParquetMetaData), ParquetError> {
+    let (mut file, factory) = writer(def, FLUSH_ZSTD_LEVEL)?.into_serialized_writer()?;
+    let schema = file_schema(def);
+    for (group, start) in (0..picked.len()).step_by(ROW_GROUP_ROWS).enumerate() {
+        let part = start..picked.len().min(start + ROW_GROUP_ROWS);
+        if let Some([source, sequence]) = Sequences::columns(rows) {
+            let (source, sequence) = (picked.pick(source, &part)?, picked.pick(sequence, &part)?);
+            sequences.note([&source, &sequence])?;
+        }
+        let mut writers = factory.create_column_writers(group)?.into_iter();
+        let mut row_group = file.next_row_group()?;
+        for field in schema.fields() {
+            let column = rows
+                .column_by_name(field.name())
+                .ok_or_else(|| ArrowError::SchemaError(format!("no column {}", field.name())))?;
+            for leaf in compute_leaves(field, &picked.pick(column, &part)?)? {
+                let mut writer = writers.next().ok_or_else(|| {
+                    ArrowError::SchemaError(format!("no writer for {}", field.name()))
+                })?;
+                writer.write(&leaf)?;
+                writer.close()?.append_to_row_group(&mut row_group)?;
+            }
+        }
+        row_group.close()?;
+    }
+    let metadata = file.finish()?;
+    Ok((std::mem::take(file.inner_mut()), metadata))
+}
+
+fn path(partition: &Partition) -> String {
+    format!("{}part-{}.zstd.parquet", partition.folder(), uuid::Uuid::new_v4())
+}
+
+fn fault(def: &tables::Table, source: ParquetError) -> LakeError {
+    LakeError::Parquet { action: "write", table: def.name, source }
+}
+
+fn writer(def: &tables::Table, zstd_level: i32) -> Result<ArrowWriter<Vec<u8>>, ParquetError> {
+    ArrowWriter::try_new(Vec::new(), file_schema(def), Some(properties(def, zstd_level)))
+}
+
+fn properties(def: &tables::Table, zstd_level: i32) -> WriterProperties {
+    let level = ZstdLevel::try_new(zstd_level).unwrap_or_default();
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(level))
         .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
@@ -147,6 +175,11 @@ fn properties(def: &tables::Table) -> WriterProperties {
         .set_statistics_enabled(EnabledStatistics::Chunk);
     for column in NO_DICTIONARY {
         builder = builder.set_column_dictionary_enabled(ColumnPath::from(column), false);
+    }
+    for column in def.columns.iter().filter(|column| column.kind == tables::Kind::Text) {
+        // Bounds of ids and labels let nobody skip anything, and cost two comparisons a value.
+        builder = builder
+            .set_column_statistics_enabled(ColumnPath::from(column.name), EnabledStatistics::None);
     }
     for column in def.stats {
         builder = builder

@@ -1,0 +1,151 @@
+//! One flush is committed while the next is read: what a rebalance, a faster writer and the end of
+//! the process make of the two.
+
+use std::sync::{Arc, Mutex};
+
+use onramp_lake::{Lake, StoreSettings};
+use rdkafka::ClientConfig;
+use tokio::runtime::Runtime;
+
+use super::*;
+
+const APP: &str = "cluster/onboarding.events@0/0";
+
+struct Scene {
+    runtime: Runtime,
+    _folder: tempfile::TempDir,
+    lake: Lake,
+}
+
+impl Scene {
+    fn new() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = folder.path().join("lake");
+        let lake = Lake::open(url.to_str().unwrap(), &StoreSettings::default()).unwrap();
+        Self { runtime: Runtime::new().unwrap(), _folder: folder, lake }
+    }
+
+    fn committer(&self) -> Committer {
+        self.runtime.block_on(Committer::open(&self.lake)).unwrap()
+    }
+
+    /// A member that holds partition 0, and a client of no broker.
+    fn member(&self) -> (State, BaseConsumer<Context>) {
+        let state = || {
+            let options = KafkaOptions::default();
+            let handle = self.runtime.handle().clone();
+            State::new(options, handle, "cluster".to_owned(), self.committer()).unwrap()
+        };
+        let context = Context::new(Arc::new(Mutex::new(state())));
+        let mut config = ClientConfig::new();
+        config.set("group.id", "test").set("bootstrap.servers", "127.0.0.1:1");
+        let consumer = config.create_with_context(context).unwrap();
+        let mut state = state();
+        let started = state.runtime.block_on(state.writer.free().unwrap().start(APP, 0)).unwrap();
+        state.partitions.insert(0, started);
+        (state, consumer)
+    }
+
+    /// Where the lake stands.
+    fn position(&self) -> Option<i64> {
+        self.committer().next(APP)
+    }
+}
+
+impl State {
+    /// Buffers so many further events of partition 0.
+    fn read(&mut self, events: i64) {
+        let partition = self.partitions.get_mut(&0).unwrap();
+        for sequence in partition.next..partition.next + events {
+            let payload = format!(
+                r#"{{"specversion":"1.0","id":"{sequence}","source":"/app","type":"onboarding.input.submitted","subject":"s","time":"2026-03-01T00:00:00Z","clientid":"c"}}"#
+            );
+            let record = Record {
+                sequence,
+                timestamp: 1_772_323_200_000_000,
+                payload: Some(payload.as_bytes()),
+                headers: &[],
+                unreadable: None,
+            };
+            self.buffer.push(&self.options.pipeline, partition, &record);
+        }
+    }
+}
+
+#[test]
+fn invariant_01_a_revocation_waits_for_the_flush_under_way_and_flushes_what_was_read_behind_it() {
+    let scene = Scene::new();
+    let (mut state, consumer) = scene.member();
+    state.read(10);
+    state.depart().unwrap();
+    assert!(state.writer.is_busy());
+    assert!(state.writer.free().is_err(), "nobody else has the committer meanwhile");
+    state.read(5);
+    state.flush(&consumer).unwrap();
+    assert_eq!(scene.position(), Some(15));
+    assert_eq!(state.counts.accepted, 15);
+    assert!(state.buffer.is_empty() && !state.writer.is_busy());
+}
+
+#[test]
+fn invariant_02_what_was_read_behind_a_lost_flush_is_lost_with_it() {
+    let scene = Scene::new();
+    let (mut state, _) = scene.member();
+    state.read(10);
+    let first = state.buffer.take(state.partitions.values_mut());
+    state.read(5);
+    let second = state.buffer.take(state.partitions.values_mut());
+
+    let (mut faster, consumer) = scene.member();
+    faster.read(12);
+    faster.flush(&consumer).unwrap();
+    for taken in [first, second] {
+        state.writer.start(taken).unwrap();
+        assert_eq!(state.writer.land().unwrap().unwrap().outcome, Flushed::Lost);
+    }
+    assert_eq!(scene.position(), Some(12));
+}
+
+#[test]
+fn a_lost_assignment_lets_the_flush_under_way_end_and_drops_the_rest() {
+    let scene = Scene::new();
+    let (mut state, _) = scene.member();
+    state.read(10);
+    state.depart().unwrap();
+    state.read(5);
+    state.abandon().unwrap();
+    assert_eq!(scene.position(), Some(10));
+    assert_eq!(state.counts.accepted, 10);
+    assert!(state.buffer.is_empty());
+}
+
+#[test]
+fn an_old_buffer_waits_for_the_end_of_the_flush_before_it() {
+    let scene = Scene::new();
+    let (mut state, consumer) = scene.member();
+    state.flush_bytes = usize::MAX;
+    state.options.pipeline.flush_interval = Duration::ZERO;
+    for _ in 0..3 {
+        state.read(1);
+        state.oldest.get_or_insert_with(Instant::now);
+        state.keep_up(&consumer).unwrap();
+        assert!(state.writer.is_busy(), "it is time for every buffer");
+    }
+    state.flush(&consumer).unwrap();
+    assert_eq!(scene.position(), Some(3));
+}
+
+#[test]
+fn a_full_buffer_makes_room_first() {
+    let scene = Scene::new();
+    let (mut state, consumer) = scene.member();
+    state.flush_bytes = 1;
+    for _ in 0..3 {
+        state.read(1);
+        assert!(state.is_full());
+        state.keep_up(&consumer).unwrap();
+        assert!(!state.is_full());
+    }
+    state.flush(&consumer).unwrap();
+    assert_eq!(scene.position(), Some(3));
+}
