@@ -19,7 +19,7 @@ use crate::pipeline::{Committer, Counts};
 /// How long a poll waits for a record: the grain of time-based flushes and of shutdown.
 const POLL: Duration = Duration::from_millis(50);
 
-/// Records between two looks at the clock while there are always more.
+/// Records between two looks at the clock while there are more.
 const GRAIN: usize = 64;
 
 /// Ingests the topic until `shutdown`, then flushes, commits and leaves the group.
@@ -93,8 +93,9 @@ fn poll(
     shutdown: &CancellationToken,
 ) -> Result<(), IngestError> {
     while !shutdown.is_cancelled() {
-        for _ in 0..GRAIN {
-            let message = consumer.poll(POLL);
+        for record in 0..GRAIN {
+            // Only the first is waited for: the clock is looked at before the next.
+            let message = consumer.poll(if record == 0 { POLL } else { Duration::ZERO });
             let is_idle = message.is_none();
             let mut state = lock(state);
             match message {

@@ -24,13 +24,6 @@ pub struct Partition {
     pub last: Option<(i64, u128)>,
 }
 
-impl Partition {
-    /// Whether anything was read since the last commit.
-    pub fn advanced(&self) -> bool {
-        self.base != Some(self.next)
-    }
-}
-
 /// A record as a source hands it over.
 #[derive(Clone, Copy, Debug)]
 pub struct Record<'a> {

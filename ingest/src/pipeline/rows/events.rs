@@ -1,6 +1,7 @@
 //! Rows of `events`.
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::datatypes::{Date32Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use onramp_schemas::event::{Event, session_key};
 use onramp_schemas::tables;
@@ -11,23 +12,21 @@ use super::columns::{
 };
 use super::duplicates::DAY_US;
 
-/// What a row is sorted by before its id: the partition value that it goes to, session key, time.
-type Key = (i32, i64, i64);
-
 /// Declares the builders of all columns, in the table's order, and how each is filled.
 macro_rules! event_rows {
     ($($column:ident: $builder:ty = |$event:ident, $app_id:ident, $record:ident| $value:expr;)+) => {
         /// Collects accepted events, a builder a column.
         #[derive(Default)]
         pub struct EventRows {
-            /// Sort keys of the rows.
-            keys: Vec<Key>,
+            rows: usize,
             $($column: $builder,)+
         }
 
         impl EventRows {
-            fn append(&mut self, event: &Event<'_>, app_id: &str, record: &Record<'_>) {
-                let row = self.keys.len();
+            /// Adds one accepted event.
+            pub fn push(&mut self, event: &Event<'_>, app_id: &str, record: &Record<'_>) {
+                let row = self.rows;
+                self.rows += 1;
                 $({
                     let ($event, $app_id, $record) = (event, app_id, record);
                     let _ = ($event, $app_id, $record);
@@ -37,14 +36,11 @@ macro_rules! event_rows {
 
             /// Empty rows with room for as much as these hold.
             pub fn renewed(&self) -> Self {
-                Self {
-                    keys: Vec::with_capacity(self.keys.len()),
-                    $($column: self.$column.renewed(),)+
-                }
+                Self { rows: 0, $($column: self.$column.renewed(),)+ }
             }
 
             fn columns(&mut self) -> Vec<ArrayRef> {
-                let rows = self.keys.len();
+                let rows = self.rows;
                 vec![$(finish(&mut self.$column, rows)),+]
             }
         }
@@ -100,35 +96,40 @@ event_rows! {
 }
 
 impl EventRows {
-    /// Adds one accepted event.
-    pub fn push(&mut self, event: &Event<'_>, app_id: &str, record: &Record<'_>) {
-        self.append(event, app_id, record);
-        let date = event.occurred_at.div_euclid(DAY_US) as i32;
-        self.keys.push((date, session_key(&event.client_id, &event.session_id), event.occurred_at));
-    }
-
     /// The rows as they came, with the order in which they belong into files; none if there were
     /// none.
     ///
     /// # Errors
     /// Columns that do not fit the table, which only a defect can cause.
     pub fn finish(mut self) -> Result<Option<SortedRows>, ArrowError> {
-        if self.keys.is_empty() {
+        if self.rows == 0 {
             return Ok(None);
         }
         let columns = self.columns();
         let schema = tables::EVENTS.arrow_schema();
         let named = schema.fields().iter().map(|field| field.name()).zip(columns);
         let rows = RecordBatch::try_from_iter(named)?;
-        let mut keys: Vec<(Key, u32)> = self.keys.into_iter().zip(0..).collect();
-        let ids = rows.column_by_name("id").and_then(|ids| ids.as_string_opt::<i32>());
-        let id = |row: u32| ids.map(|ids| ids.value(row as usize));
-        keys.sort_unstable_by(|(a, row), (b, other)| {
-            a.cmp(b).then_with(|| id(*row).cmp(&id(*other)))
-        });
-        let order = keys.into_iter().map(|(_, row)| row).collect();
+        let order = order(&rows).ok_or_else(|| {
+            ArrowError::SchemaError("a column to sort by is missing or of another type".to_owned())
+        })?;
         Ok(Some(SortedRows { rows, order }))
     }
+}
+
+/// The places of the rows by date, session key, time and id.
+fn order(rows: &RecordBatch) -> Option<UInt32Array> {
+    let dates = rows.column_by_name("event_date")?.as_primitive_opt::<Date32Type>()?.values();
+    let keys = rows.column_by_name("session_key")?.as_primitive_opt::<Int64Type>()?.values();
+    let times = rows.column_by_name("occurred_at")?;
+    let times = times.as_primitive_opt::<TimestampMicrosecondType>()?.values();
+    let ids = rows.column_by_name("id")?.as_string_opt::<i32>()?;
+    let keys = dates.iter().zip(keys).zip(times);
+    let mut order: Vec<((i32, i64, i64), u32)> =
+        keys.map(|((date, key), time)| (*date, *key, *time)).zip(0..).collect();
+    order.sort_unstable_by(|(a, row), (b, other)| {
+        a.cmp(b).then_with(|| ids.value(*row as usize).cmp(ids.value(*other as usize)))
+    });
+    Some(order.into_iter().map(|(_, row)| row).collect())
 }
 
 /// Rows and the order in which they are written: by date, session key, time and id.
