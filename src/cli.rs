@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
     Context, Ending, compact, completions, config, demo, doctor, funnel, generate, import, ingest,
-    rebuild, report, schema, sql, up,
+    rebuild, report, schema, sql, up, vacuum,
 };
 use crate::config::Overrides;
 use crate::output::Format;
@@ -73,6 +73,7 @@ pub enum Command {
     Sql(sql::Sql),
     Rebuild(rebuild::Rebuild),
     Compact(compact::Compact),
+    Vacuum(vacuum::Vacuum),
     Doctor(doctor::Doctor),
     Schema(schema::Schema),
     Funnel(funnel::Funnel),
@@ -111,6 +112,7 @@ impl Command {
             Command::Sql(sql) => sql.run(context).await,
             Command::Rebuild(rebuild) => rebuild.run(context).await,
             Command::Compact(compact) => compact.run(context).await,
+            Command::Vacuum(vacuum) => vacuum.run(context).await,
             Command::Doctor(doctor) => doctor.run(context).await,
             Command::Schema(schema) => schema.run(context).await,
             Command::Funnel(funnel) => funnel.run(context).await,

@@ -15,6 +15,7 @@ pub mod schema;
 mod service;
 pub mod sql;
 pub mod up;
+pub mod vacuum;
 
 use std::sync::Arc;
 use std::time::Duration;

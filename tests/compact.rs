@@ -59,6 +59,22 @@ fn reports_stay_byte_for_byte_and_a_second_run_finds_nothing() {
 }
 
 #[test]
+fn vacuum_takes_nothing_that_is_young() {
+    let scene = Scene::new();
+    filled(&scene, "100", "100");
+    merged(&scene);
+    let rows = checksum(&scene);
+    for args in [&["vacuum", "--dry-run"][..], &["vacuum"]] {
+        let done = scene.run([&["--format", "json"], args].concat()).succeeded().json();
+        let files = done.as_array().unwrap().iter().map(|it| it["files"].as_u64());
+        assert_eq!(files.flatten().sum::<u64>(), 0, "{done}");
+    }
+    assert!(scene.lake().join("events/_delta_log/_last_checkpoint").exists());
+    assert_eq!(checksum(&scene), rows);
+    scene.run(["report"]).succeeded();
+}
+
+#[test]
 fn a_killed_compaction_leaves_a_lake_that_the_next_one_finishes() {
     let scene = Scene::new();
     let lines = filled(&scene, "3000", "500");

@@ -1,11 +1,13 @@
-//! Keeping the lake: the same rows in fewer and better laid out files.
+//! Keeping the lake: the same rows in fewer and better laid out files, and no file that nobody needs.
 //!
 //! It owns which files are worth a rewrite and how rows lie in them. It changes no row, and rests on no
 //! lease: whoever loses a race starts again from the newest version.
 
 mod compact;
+mod vacuum;
 
 pub use compact::{Compacted, Settings, compact};
+pub use vacuum::{Vacuumed, vacuum};
 
 /// How far maintenance has come.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -8,7 +8,7 @@ use arrow::datatypes::{Int32Type, Int64Type};
 use bytes::Bytes;
 use deltalake::DeltaTable;
 use deltalake::checkpoints::{cleanup_expired_logs_for, create_checkpoint};
-use deltalake::kernel::Add;
+use deltalake::kernel::{Add, Remove};
 use object_store::path::Path;
 use onramp_schemas::tables;
 use parquet::arrow::ProjectionMask;
@@ -73,7 +73,7 @@ pub(crate) fn read(def: &tables::Table, bytes: Bytes, files: bool) -> Result<Act
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes)?;
     let mut wanted = vec!["txn", "protocol", "metaData"];
     if files {
-        wanted.push("add");
+        wanted.extend(["add", "remove"]);
     }
     let mask = ProjectionMask::columns(builder.parquet_schema(), wanted);
     let mut actions = Actions::default();
@@ -112,6 +112,15 @@ fn collect(batch: &RecordBatch, actions: &mut Actions) -> Option<()> {
                     .into_iter()
                     .filter_map(|(key, value)| Some((key, value?)))
                     .collect::<BTreeMap<_, _>>(),
+            });
+        }
+    }
+    if let Some(remove) = present(batch, "remove") {
+        for row in rows(remove) {
+            actions.removes.push(Remove {
+                path: Path::from_url_path(text(remove, "path", row)?).ok()?.to_string(),
+                deletion_timestamp: long(remove, "deletionTimestamp", row),
+                ..Remove::default()
             });
         }
     }

@@ -4,7 +4,7 @@
 //! - opening a [`Lake`] and creating its [`Table`]s, refusing those that it could only damage;
 //! - the compare-and-set commit behind [`Appender`] (rows with the sequences that they came from) and [`Rewriter`]
 //!   (files replaced by files), which stays right under rebalances, zombies and answers that never come;
-//! - reading the log: a [`Snapshot`] of the active files, the [`Tail`] of commits after a version, checkpoints and clean-up;
+//! - reading the log: a [`Snapshot`] of the active files, the [`Tail`] of commits after a version, checkpoints, clean-up and vacuum;
 //! - the Parquet files themselves: how rows are split, encoded, described in the log and made durable.
 //!
 //! It deliberately does not
@@ -27,6 +27,7 @@ mod rewriter;
 mod snapshot;
 mod store;
 mod table;
+mod vacuum;
 mod widen;
 mod write;
 
@@ -41,6 +42,7 @@ pub use rewriter::{RewriteKind, Rewriter};
 pub use snapshot::Snapshot;
 pub use store::{Lake, StoreSettings};
 pub use table::{DEDUP_WINDOW, Table};
+pub use vacuum::Vacuumed;
 pub use write::FileWriter;
 
 #[cfg(test)]

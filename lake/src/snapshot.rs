@@ -74,6 +74,8 @@ pub(crate) struct Replayed {
     pub head: Head,
     pub txns: BTreeMap<String, i64>,
     pub files: HashMap<String, DataFile>,
+    /// Removed files to when, milliseconds UTC, as far as the log remembers.
+    pub removed: HashMap<String, i64>,
 }
 
 impl Table {
@@ -159,7 +161,13 @@ impl Table {
             ));
         };
         let head = Head { protocol, metadata };
-        Ok(Some(Replayed { version: segment.version, head, txns: state.txns, files: state.files }))
+        Ok(Some(Replayed {
+            version: segment.version,
+            head,
+            txns: state.txns,
+            files: state.files,
+            removed: state.removed,
+        }))
     }
 
     /// The newest version, `None` when there is no table.
@@ -238,14 +246,19 @@ struct State {
     metadata: Option<Metadata>,
     txns: BTreeMap<String, i64>,
     files: HashMap<String, DataFile>,
+    removed: HashMap<String, i64>,
 }
 
 impl State {
     fn apply(&mut self, table: &Table, actions: Actions) {
         for remove in &actions.removes {
             self.files.remove(&remove.path);
+            // Without an instant it may have been just now.
+            let at = remove.deletion_timestamp.unwrap_or(i64::MAX);
+            self.removed.insert(remove.path.clone(), at);
         }
         for add in &actions.adds {
+            self.removed.remove(&add.path);
             self.files.insert(add.path.clone(), DataFile::new(table.def, add));
         }
         self.txns.extend(actions.txns);

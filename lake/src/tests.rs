@@ -9,3 +9,4 @@ pub mod fixture;
 mod logs;
 mod rewrites;
 mod tables;
+mod vacuum;
