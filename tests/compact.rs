@@ -65,7 +65,7 @@ fn vacuum_takes_nothing_that_is_young() {
     merged(&scene);
     let rows = checksum(&scene);
     for args in [&["vacuum", "--dry-run"][..], &["vacuum"]] {
-        let done = scene.run([&["--format", "json"], args].concat()).succeeded().json();
+        let done = scene.run([&["--format", "json"][..], args].concat()).succeeded().json();
         let files = done.as_array().unwrap().iter().map(|it| it["files"].as_u64());
         assert_eq!(files.flatten().sum::<u64>(), 0, "{done}");
     }
