@@ -1,10 +1,10 @@
 //! A five-stage funnel with times straight from raw events: Onramp, DuckDB and ClickHouse on the same
 //! Parquet files, two threads each, in one run.
 //!
-//! `cargo bench --workspace --bench funnel [-- SESSIONS]` (2,000,000 unless given: 12.3 M events) writes a lake, asks
+//! `cargo bench --bench funnel [-- SESSIONS]` (2,000,000 unless given: 12.3 M events) writes a lake, asks
 //! every engine in turn over the files as they arrived and as `onramp compact` lays them out, holds their
 //! counts against each other, then folds once more under a tenth of the memory that the runs take.
-//! `cargo bench --workspace --bench funnel -- growth` measures Onramp alone at 1, 10 and 50 M events.
+//! `cargo bench --bench funnel -- growth` measures Onramp alone at 1, 10 and 50 M events.
 //! Needs `python3` with venv and pip; `ONRAMP_PEERS=PYTHON` names one that has the peers already.
 
 mod peers;
