@@ -85,7 +85,7 @@ impl Broker {
     }
 
     fn await_up(&self, broker: usize) {
-        eventually("the broker listens", 60, || {
+        eventually("the broker listens", 180, || {
             std::net::TcpStream::connect(("127.0.0.1", self.ports[broker])).ok()
         });
     }
