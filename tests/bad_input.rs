@@ -79,14 +79,6 @@ fn a_funnel_file_with_a_typo() {
 }
 
 #[test]
-fn a_broker_that_does_not_answer() {
-    let scene = Scene::new();
-    scene
-        .run(["ingest", "--brokers", "127.0.0.1:1", "--topic", "t"])
-        .failed(1, &["127.0.0.1:1", "--brokers"]);
-}
-
-#[test]
 fn files_that_are_not_there_or_not_what_they_seem() {
     let scene = Scene::new();
     scene.run(["import", "nothing.ndjson"]).failed(1, &["nothing.ndjson"]);

@@ -9,8 +9,8 @@ mod harness;
 mod ledger;
 mod members;
 mod place;
-mod records;
-mod topics;
+pub mod records;
+pub mod topics;
 mod world;
 
 use std::hash::{BuildHasher, Hasher};

@@ -54,7 +54,7 @@ impl Drop for Ingest {
     }
 }
 
-fn produce(broker: &Broker, topic: &str, records: impl IntoIterator<Item = Vec<u8>>) {
+pub fn produce(broker: &Broker, topic: &str, records: impl IntoIterator<Item = Vec<u8>>) {
     let producer: BaseProducer =
         ClientConfig::new().set("bootstrap.servers", broker.address()).create().unwrap();
     for record in records {
@@ -66,7 +66,7 @@ fn produce(broker: &Broker, topic: &str, records: impl IntoIterator<Item = Vec<u
 }
 
 /// Rows of the three tables together: how many records the lake accounts for.
-fn accounted(scene: &Scene) -> i64 {
+pub fn accounted(scene: &Scene) -> i64 {
     if !scene.lake().join("events/_delta_log/00000000000000000000.json").exists() {
         return 0;
     }
@@ -77,7 +77,7 @@ fn accounted(scene: &Scene) -> i64 {
     rows[0]["n"].as_i64().unwrap()
 }
 
-fn await_records(scene: &Scene, records: i64) {
+pub fn await_records(scene: &Scene, records: i64) {
     eventually("every record is accounted for", 120, || {
         (accounted(scene) >= records).then_some(())
     });

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use rdkafka::error::{KafkaError, RDKafkaErrorCode as Code};
 use thiserror::Error;
 
 /// Why ingest stopped or refused.
@@ -108,7 +109,7 @@ pub enum IngestError {
         remedy: String,
         /// The client's own words.
         #[source]
-        source: rdkafka::error::KafkaError,
+        source: KafkaError,
     },
     /// A topic is not the one that the lake has read from.
     #[error(
@@ -175,4 +176,41 @@ pub enum IngestError {
     /// A background task ended in a way that it never should.
     #[error("a worker of the pipeline ended unexpectedly: {0}")]
     Worker(String),
+}
+
+impl IngestError {
+    /// Whether it passes by itself once the brokers are back: whoever waits and starts again from the
+    /// lake loses nothing.
+    pub fn passes(&self) -> bool {
+        matches!(self, Self::Kafka { source, .. } if passes(source))
+    }
+}
+
+/// Whether brokers that are away or busy with themselves are all that is wrong.
+pub(crate) fn passes(error: &KafkaError) -> bool {
+    // Nothing was heard at all.
+    *error == KafkaError::NoMessageReceived
+        || matches!(
+            error.rdkafka_error_code(),
+            Some(
+                Code::BrokerTransportFailure
+                    | Code::AllBrokersDown
+                    | Code::Resolve
+                    | Code::OperationTimedOut
+                    | Code::TimedOutQueue
+                    | Code::MessageTimedOut
+                    | Code::RequestTimedOut
+                    | Code::WaitingForCoordinator
+                    | Code::UnknownPartition
+                    | Code::LeaderNotAvailable
+                    | Code::NotLeaderForPartition
+                    | Code::BrokerNotAvailable
+                    | Code::ReplicaNotAvailable
+                    | Code::CoordinatorLoadInProgress
+                    | Code::CoordinatorNotAvailable
+                    | Code::NotCoordinator
+                    | Code::NetworkException
+                    | Code::NotEnoughReplicas
+            )
+        )
 }

@@ -11,9 +11,11 @@ mod flight;
 mod mirror;
 mod options;
 mod producer;
+mod reach;
 mod same;
 mod state;
 
-pub use consume::{check, run};
+pub use consume::run;
 pub use options::KafkaOptions;
 pub use producer::{Producer, ProducerError};
+pub use reach::check;

@@ -12,6 +12,7 @@ use crate::config::Overrides;
 #[command(
     after_help = "Start as many as there are partitions; they share them. Where each partition \
 stands is kept in the lake with its events, so that nothing is lost or doubled, however it ends.
+Brokers that do not answer are waited for, at the start and later; /readyz says so.
 
 Examples:
   onramp ingest --brokers 127.0.0.1:9092 --topic onboarding.events
@@ -46,7 +47,7 @@ impl Ingest {
         let ended = service::until_stopped(&shutdown, async {
             let consuming = kafka::run(&lake, options, health.clone(), shutdown.clone());
             match listener {
-                None => consuming.await.map(|_| ()),
+                None => consuming.await,
                 Some(listener) => {
                     let router = operations.router(health.clone());
                     let serving = http::serve(listener, router, shutdown.clone());

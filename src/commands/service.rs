@@ -106,9 +106,9 @@ pub async fn until_stopped(
 ///
 /// # Errors
 /// The first that failed, the pipeline's before the server's.
-pub async fn both<T>(
+pub async fn both(
     shutdown: &CancellationToken,
-    pipeline: impl Future<Output = Result<T, IngestError>>,
+    pipeline: impl Future<Output = Result<(), IngestError>>,
     server: impl Future<Output = Result<(), IngestError>>,
 ) -> Result<(), IngestError> {
     let pipeline = async {

@@ -15,7 +15,7 @@ pub struct Setting {
 }
 
 /// Parts of key names behind which a secret is to be expected.
-const SECRET: [&str; 5] = ["password", "secret", "token", "credential", "private"];
+const SECRET: [&str; 6] = ["password", "secret", "token", "credential", "private", "key.pem"];
 /// What stands in its place.
 const MASK: &str = "********";
 

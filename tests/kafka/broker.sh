@@ -65,7 +65,8 @@ group.min.session.timeout.ms=1000
 broker.session.timeout.ms=3000
 broker.heartbeat.interval.ms=500
 PROPERTIES
-    (java_main "$dir" kafka.tools.StorageTool format -t "$id" -c "$dir/$node.properties") >"$dir/format-$node.log"
+    (java_main "$dir" kafka.tools.StorageTool format -t "$id" -c "$dir/$node.properties" \
+      --add-scram 'SCRAM-SHA-256=[name=onramp,password=right-password]') >"$dir/format-$node.log"
   done
 }
 

@@ -1,6 +1,7 @@
 //! Real Apache Kafka brokers: one that all tests share, or a cluster of a test's own.
 
 use std::fs::File;
+use std::io::Write;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
@@ -20,7 +21,8 @@ pub struct Broker {
 /// The broker, or `None` with a word on how to get one where Java or Maven is missing.
 pub fn broker(test: &str) -> Option<&'static Broker> {
     static BROKER: OnceLock<Option<Broker>> = OnceLock::new();
-    let broker = BROKER.get_or_init(|| tools().then(|| Broker::start(1))).as_ref();
+    let broker =
+        BROKER.get_or_init(|| tools().then(|| Broker::start(1, |_| String::new()))).as_ref();
     if broker.is_none() {
         let needs = "a real Kafka: apt-get install -y maven openjdk-17-jre-headless";
         super::left_out(test, needs);
@@ -31,7 +33,12 @@ pub fn broker(test: &str) -> Option<&'static Broker> {
 /// A cluster that no other test shares, so that its brokers may be killed.
 pub fn own_brokers(test: &str, brokers: usize) -> Option<Broker> {
     // The shared one resolves the jars; two at once would be in each other's way.
-    broker(test).map(|_| Broker::start(brokers))
+    broker(test).map(|_| Broker::start(brokers, |_| String::new()))
+}
+
+/// A broker of one's own with further lines in its properties, made from its port.
+pub fn broker_with(test: &str, properties: impl Fn(u16) -> String) -> Option<Broker> {
+    broker(test).map(|_| Broker::start(1, properties))
 }
 
 fn tools() -> bool {
@@ -47,7 +54,7 @@ fn tools() -> bool {
 }
 
 impl Broker {
-    fn start(brokers: usize) -> Self {
+    fn start(brokers: usize, more: impl Fn(u16) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
         let mut ports: Vec<u16> = Vec::new();
         while ports.len() < brokers {
@@ -60,6 +67,11 @@ impl Broker {
         let ports = cluster.ports.iter().map(u16::to_string);
         let laid_out = cluster.script("format").args(ports).status().expect("bash runs");
         assert!(laid_out.success(), "the cluster could not be laid out");
+        for (node, &port) in (1..).zip(&cluster.ports) {
+            let path = cluster.data().join(format!("{node}.properties"));
+            let mut file = File::options().append(true).open(path).expect("its properties");
+            file.write_all(more(port).as_bytes()).expect("more of them");
+        }
         cluster.processes = (0..brokers).map(|broker| Some(cluster.run(broker))).collect();
         (0..brokers).for_each(|broker| cluster.await_up(broker));
         cluster
@@ -116,6 +128,12 @@ impl Broker {
     /// Where the brokers listen, separated by commas.
     pub fn address(&self) -> String {
         self.ports.iter().map(|port| format!("127.0.0.1:{port}")).collect::<Vec<_>>().join(",")
+    }
+
+    /// Kafka's own topic tool against this cluster, without its `--bootstrap-server`.
+    pub fn topic_tool(&self) -> String {
+        let script = checkout("tests/kafka/broker.sh");
+        format!("{} topics {}", script.display(), self.data().display())
     }
 
     fn data(&self) -> PathBuf {

@@ -105,7 +105,7 @@ impl GroupCommit {
         let task = Task { health: health.clone(), committer, partition, options, clock };
         let running = tokio::spawn(async move {
             let ended = task.run(waiting, shutdown).await;
-            health.not_ready();
+            health.not_ready("stopped");
             ended
         });
         Ok((Self { queue }, running))
@@ -184,7 +184,7 @@ impl Task {
         waiting: &mut mpsc::Receiver<Waiting>,
         shutdown: &CancellationToken,
     ) -> Result<(), IngestError> {
-        self.health.not_ready();
+        self.health.not_ready("the lake cannot be written");
         while let Err(error) = self.committer.refresh().await {
             while waiting.try_recv().is_ok() {}
             tokio::select! {

@@ -31,9 +31,9 @@ pub fn operations(health: Health, prometheus: PrometheusHandle) -> Router {
         .route("/healthz", get(async || "ok\n"))
         .route(
             "/readyz",
-            get(async move || match health.is_ready() {
-                true => (StatusCode::OK, "ready\n"),
-                false => (StatusCode::SERVICE_UNAVAILABLE, "not ready\n"),
+            get(async move || match health.trouble() {
+                None => (StatusCode::OK, "ready\n".to_owned()),
+                Some(why) => (StatusCode::SERVICE_UNAVAILABLE, format!("not ready: {why}\n")),
             }),
         )
         .route("/metrics", get(async move || prometheus.render()))

@@ -11,10 +11,11 @@ use tokio_util::sync::CancellationToken;
 
 use super::context::{Context, lock};
 use super::options::KafkaOptions;
-use super::state::{BROKER_TIMEOUT, State};
-use crate::error::IngestError;
+use super::reach::{self, Reach};
+use super::state::State;
+use crate::error::{IngestError, passes};
 use crate::health::Health;
-use crate::pipeline::{Committer, Counts};
+use crate::pipeline::Committer;
 
 /// How long a poll waits for a record: the grain of time-based flushes and of shutdown.
 const POLL: Duration = Duration::from_millis(50);
@@ -22,57 +23,114 @@ const POLL: Duration = Duration::from_millis(50);
 /// Records between two looks at the clock while there are more.
 const GRAIN: usize = 64;
 
-/// Ingests the topic until `shutdown`, then flushes, commits and leaves the group.
+/// The first pause before brokers that do not answer are asked again; each is twice the last,
+const FIRST_PAUSE: Duration = Duration::from_secs(1);
+/// up to this one.
+const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+
+/// Ingests the topic until `shutdown`, then flushes, commits and leaves the group. While no broker
+/// answers it waits for one, be it at the start or later.
 ///
 /// # Errors
-/// Brokers that cannot be reached or refuse us, a topic that does not exist or is not the one that
-/// was read before, too many rejections, a lake that cannot be written. What was committed stays.
+/// Brokers that refuse us, a topic that does not exist or is not the one that was read before, too
+/// many rejections, a lake that cannot be written. What was committed stays.
 pub async fn run(
     lake: &Lake,
     options: KafkaOptions,
     health: Health,
     shutdown: CancellationToken,
-) -> Result<Counts, IngestError> {
-    let committer = Committer::open(lake).await?;
-    let runtime = Handle::current();
-    let (stop, patience) = (shutdown.clone(), options.shutdown_timeout);
-    let consuming = tokio::task::spawn_blocking(move || {
-        consume(options, committer, runtime, &health, &shutdown)
-    });
-    let overdue = async {
-        stop.cancelled().await;
-        tokio::time::sleep(patience).await;
-    };
-    tokio::select! {
-        ended = consuming => ended.map_err(|error| IngestError::Worker(error.to_string()))?,
-        () = overdue => Err(IngestError::ShutdownOverdue { seconds: patience.as_secs() }),
+) -> Result<(), IngestError> {
+    let mut pause = FIRST_PAUSE;
+    loop {
+        let error = match attempt(lake, &options, &health, &shutdown).await {
+            Err(error) if error.passes() => error,
+            ended => return ended,
+        };
+        if health.trouble().is_none() {
+            pause = FIRST_PAUSE;
+        }
+        health.not_ready(error.to_string());
+        let seconds = pause.as_secs();
+        tracing::warn!(%error, seconds, "waiting for kafka, then starting again from the lake");
+        tokio::select! {
+            biased;
+            () = shutdown.cancelled() => return Ok(()),
+            () = tokio::time::sleep(pause) => {}
+        }
+        pause = (pause * 2).min(LONGEST_PAUSE);
     }
 }
 
-fn consume(
-    options: KafkaOptions,
-    committer: Committer,
-    runtime: Handle,
+/// From the first question to the brokers until the end of the consumer.
+async fn attempt(
+    lake: &Lake,
+    options: &KafkaOptions,
     health: &Health,
     shutdown: &CancellationToken,
-) -> Result<Counts, IngestError> {
-    let cluster = check(&options)?;
-    let (config, topic) = (options.consumer(), options.topic.clone());
-    let state = Arc::new(Mutex::new(State::new(options, runtime, cluster, committer)?));
-    let consumer: BaseConsumer<Context> = config
-        .create_with_context(Context::new(state.clone()))
-        .map_err(|source| IngestError::Kafka {
-        what: "the Kafka consumer could not be made".to_owned(),
-        remedy: "check ingest.properties".to_owned(),
-        source,
-    })?;
-    consumer.subscribe(&[&topic]).map_err(|source| IngestError::Kafka {
+) -> Result<(), IngestError> {
+    let committer = Committer::open(lake).await?;
+    let ended = |error: tokio::task::JoinError| IngestError::Worker(error.to_string());
+    let asked = options.clone();
+    let cluster = tokio::select! {
+        biased;
+        () = shutdown.cancelled() => return Ok(()),
+        found = tokio::task::spawn_blocking(move || reach::check(&asked)) => found.map_err(ended)??,
+    };
+    let patience = options.shutdown_timeout;
+    let flushed = CancellationToken::new();
+    let consuming = {
+        let (options, health) = (options.clone(), health.clone());
+        let (shutdown, flushed) = (shutdown.clone(), flushed.clone());
+        let state = State::new(options.clone(), Handle::current(), cluster, committer)?;
+        tokio::task::spawn_blocking(move || consume(&options, state, health, &shutdown, &flushed))
+    };
+    let overdue = async {
+        shutdown.cancelled().await;
+        tokio::select! {
+            () = tokio::time::sleep(patience) => {}
+            // Half of it is enough to leave the group, which is a courtesy.
+            () = async {
+                flushed.cancelled().await;
+                tokio::time::sleep(patience / 2).await;
+            } => {}
+        }
+    };
+    tokio::select! {
+        consumed = consuming => consumed.map_err(ended)?,
+        () = overdue => match flushed.is_cancelled() {
+            true => {
+                tracing::warn!("no broker lets this member leave its group; it will be missed there");
+                Ok(())
+            }
+            false => Err(IngestError::ShutdownOverdue { seconds: patience.as_secs() }),
+        },
+    }
+}
+
+/// Consumes until `shutdown`; tells by `flushed` when all is in the lake and only leaving is left.
+fn consume(
+    options: &KafkaOptions,
+    state: State,
+    health: Health,
+    shutdown: &CancellationToken,
+    flushed: &CancellationToken,
+) -> Result<(), IngestError> {
+    let topic = &options.topic;
+    let state = Arc::new(Mutex::new(state));
+    let context = Context::new(state.clone(), Reach::new(health.clone()));
+    let consumer: BaseConsumer<Context> =
+        options.consumer().create_with_context(context).map_err(|source| IngestError::Kafka {
+            what: "the Kafka consumer could not be made".to_owned(),
+            remedy: "check ingest.properties".to_owned(),
+            source,
+        })?;
+    consumer.subscribe(&[topic]).map_err(|source| IngestError::Kafka {
         what: format!("{topic} could not be subscribed to"),
         remedy: "check the topic's name".to_owned(),
         source,
     })?;
     health.ready();
-    let read = poll(&consumer, &state, &topic, shutdown);
+    let read = poll(&consumer, &state, topic, shutdown);
     let mut state = lock(&state);
     if let Err(error) = read {
         if let Err(error) = state.abandon() {
@@ -82,8 +140,9 @@ fn consume(
     }
     let began = Instant::now();
     state.flush(&consumer)?;
+    flushed.cancel();
     tracing::info!(seconds = began.elapsed().as_secs_f64(), "flushed, leaving the group");
-    Ok(std::mem::take(&mut state.counts))
+    Ok(())
 }
 
 fn poll(
@@ -118,49 +177,14 @@ fn poll(
     Ok(())
 }
 
-/// Asks the brokers who they are, so that a wrong address or topic is told at once; the cluster's id.
-/// Blocks for up to ten seconds a question.
-///
-/// # Errors
-/// No broker answers, the topic does not exist, or the cluster has no id.
-pub fn check(options: &KafkaOptions) -> Result<String, IngestError> {
-    let failed = |what: String, remedy: &str| {
-        let remedy = remedy.to_owned();
-        move |source| IngestError::Kafka { what, remedy, source }
-    };
-    let client: BaseConsumer<rdkafka::consumer::DefaultConsumerContext> =
-        options.consumer().create().map_err(failed(
-            "the Kafka client could not be made".to_owned(),
-            "check ingest.properties",
-        ))?;
-    let brokers = &options.brokers;
-    let metadata = client.fetch_metadata(Some(&options.topic), BROKER_TIMEOUT).map_err(failed(
-        format!("no broker answers at {brokers}"),
-        "check --brokers, and that Kafka is up and reachable from here",
-    ))?;
-    let topic = metadata.topics().iter().find(|t| t.name() == options.topic);
-    if topic.is_none_or(|t| t.error().is_some() || t.partitions().is_empty()) {
-        let code = RDKafkaErrorCode::UnknownTopicOrPartition;
-        return Err(failed(
-            format!("the topic {} does not exist at {brokers}", options.topic),
-            "create it, or name another with --topic",
-        )(KafkaError::MetadataFetch(code)));
-    }
-    client.client().fetch_cluster_id(BROKER_TIMEOUT).ok_or_else(|| {
-        failed(
-            format!("the brokers at {brokers} do not tell their cluster's id"),
-            "check their version; 0.10.1 or newer is needed",
-        )(KafkaError::MetadataFetch(RDKafkaErrorCode::UnsupportedFeature))
-    })
-}
-
 /// Which of the client's errors end the pipeline: the others pass by themselves.
 fn judge(error: KafkaError, topic: &str) -> Result<(), IngestError> {
     let code = error.rdkafka_error_code();
     let remedy = match code {
         Some(RDKafkaErrorCode::AutoOffsetReset | RDKafkaErrorCode::OffsetOutOfRange) => {
             "the topic was truncated or created anew under this process; start it again, it then says what \
-             is missing, and raise ingest.epoch to go on with what is there"
+             is missing, and raise ingest.epoch to go on with what is there \
+             (docs/operations.md#topic-created-anew-or-truncated)"
         }
         Some(
             RDKafkaErrorCode::Authentication
@@ -170,7 +194,10 @@ fn judge(error: KafkaError, topic: &str) -> Result<(), IngestError> {
         ) => "check the credentials in ingest.properties and the ACLs",
         Some(RDKafkaErrorCode::Fatal) => "start the process again",
         _ => {
-            tracing::warn!(%error, "kafka answers with an error, going on");
+            // Of brokers that are away the log is told elsewhere, once.
+            if !passes(&error) {
+                tracing::warn!(%error, "kafka answers with an error, going on");
+            }
             return Ok(());
         }
     };

@@ -9,6 +9,7 @@ use rdkafka::statistics::Statistics;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::reach::Reach;
 use super::state::State;
 use crate::faults::{self, Point};
 use crate::observability as names;
@@ -16,11 +17,12 @@ use crate::observability as names;
 /// The consumer's context; its state is touched by the polling thread only.
 pub struct Context {
     state: Arc<Mutex<State>>,
+    reach: Reach,
 }
 
 impl Context {
-    pub fn new(state: Arc<Mutex<State>>) -> Self {
-        Self { state }
+    pub fn new(state: Arc<Mutex<State>>, reach: Reach) -> Self {
+        Self { state, reach }
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -86,11 +88,18 @@ impl Context {
 
 impl ClientContext for Context {
     fn stats(&self, statistics: Statistics) {
+        self.reach.look(&statistics);
         let state = self.state();
         let Some(topic) = statistics.topics.get(state.topic()) else { return };
         for (&number, partition) in &topic.partitions {
             let Some(next) = state.position(number) else { continue };
-            let lag = (partition.ls_offset - next).max(0);
+            // Markers of transactions and what was compacted away are offsets without a record:
+            // with nothing left in the queue, whatever was fetched is behind us.
+            let reached = match partition.fetchq_cnt {
+                0 => next.max(partition.next_offset),
+                _ => next,
+            };
+            let lag = (partition.ls_offset - reached).max(0);
             metrics::gauge!(
                 names::LAG,
                 "topic" => state.topic().to_owned(),
@@ -101,7 +110,7 @@ impl ClientContext for Context {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        tracing::warn!(%error, reason, "kafka client reports a problem");
+        self.reach.failed(&error, reason);
     }
 }
 

@@ -8,6 +8,8 @@ use rdkafka::ClientConfig;
 use tokio::runtime::Runtime;
 
 use super::*;
+use crate::health::Health;
+use crate::kafka::reach::Reach;
 
 const APP: &str = "cluster/onboarding.events@0/0";
 
@@ -36,7 +38,7 @@ impl Scene {
             let handle = self.runtime.handle().clone();
             State::new(options, handle, "cluster".to_owned(), self.committer()).unwrap()
         };
-        let context = Context::new(Arc::new(Mutex::new(state())));
+        let context = Context::new(Arc::new(Mutex::new(state())), Reach::new(Health::default()));
         let mut config = ClientConfig::new();
         config.set("group.id", "test").set("bootstrap.servers", "127.0.0.1:1");
         let consumer = config.create_with_context(context).unwrap();
