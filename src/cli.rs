@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
     Context, Ending, compact, completions, config, demo, doctor, funnel, generate, import, ingest,
-    rebuild, report, schema, sql, up, vacuum,
+    rebuild, report, schema, session, sql, up, vacuum,
 };
 use crate::config::Overrides;
 use crate::output::Format;
@@ -70,6 +70,7 @@ pub enum Command {
     Import(import::Import),
     Generate(generate::Generate),
     Report(report::Report),
+    Session(session::Session),
     Sql(sql::Sql),
     Rebuild(rebuild::Rebuild),
     Compact(compact::Compact),
@@ -109,6 +110,7 @@ impl Command {
             Command::Import(import) => import.run(context).await,
             Command::Generate(generate) => generate.run(context).await,
             Command::Report(report) => report.run(context).await,
+            Command::Session(session) => session.run(context).await,
             Command::Sql(sql) => sql.run(context).await,
             Command::Rebuild(rebuild) => rebuild.run(context).await,
             Command::Compact(compact) => compact.run(context).await,

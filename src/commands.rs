@@ -13,6 +13,7 @@ pub mod rebuild;
 pub mod report;
 pub mod schema;
 mod service;
+pub mod session;
 pub mod sql;
 pub mod up;
 pub mod vacuum;
@@ -21,6 +22,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
+use chrono_tz::Tz;
 use onramp_compute::engine::{self, Engine};
 use onramp_ingest::PipelineOptions;
 use onramp_ingest::kafka::KafkaOptions;
@@ -102,6 +104,22 @@ impl Context {
             target_partitions: compute.target_partitions.unwrap_or(default.target_partitions),
             spill_dir: compute.spill_dir.clone(),
         })?)
+    }
+
+    /// The time zone of a question: the one given, else the configured one.
+    ///
+    /// # Errors
+    /// A configured name that is no time zone.
+    pub fn timezone(&self, given: Option<Tz>) -> anyhow::Result<Tz> {
+        let configured = &self.config().report.timezone;
+        match given {
+            Some(timezone) => Ok(timezone),
+            None => configured.parse().map_err(|_| {
+                anyhow!(
+                    "report.timezone {configured:?} is no IANA time zone; write a name such as Europe/Berlin"
+                )
+            }),
+        }
     }
 
     /// The funnels: built-in, then the lake's, then those of the configured folders.

@@ -16,4 +16,5 @@ mod kafka;
 mod operations;
 mod recommendations;
 mod s3;
+mod session;
 mod support;

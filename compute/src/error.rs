@@ -35,6 +35,22 @@ pub enum ComputeError {
     /// A question that has no answer: the caller's fault.
     #[error("{0}")]
     Request(String),
+    /// A session that is not there.
+    #[error(
+        "there is no session {session_id:?} up to the as-of instant; `onramp session list` shows those that are"
+    )]
+    NoSession {
+        /// Its id.
+        session_id: String,
+    },
+    /// Several clients have a session of one id.
+    #[error("several clients have a session {session_id:?}: {clients}; say which one is meant")]
+    AmbiguousSession {
+        /// The id.
+        session_id: String,
+        /// Some of the clients.
+        clients: String,
+    },
     /// Another writer kept rewriting the table.
     #[error(
         "the table sessions kept changing under the fold of {funnel} ({attempts} attempts); try again when fewer processes fold it"

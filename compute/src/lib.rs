@@ -15,11 +15,15 @@ pub mod metrics;
 pub mod predicate;
 pub mod scan;
 pub mod session_fold;
+pub mod session_list;
 pub mod sessions;
 pub mod statistics;
+pub mod timeline;
 
 mod reporting;
 
 pub use engine::Engine;
 pub use error::ComputeError;
 pub use reporting::{Moment, ReportRequest, funnel_rates, report};
+pub use session_list::session_list;
+pub use timeline::timeline;

@@ -14,6 +14,8 @@ pub mod cohorts;
 pub mod comparison;
 pub mod drop_off;
 mod figures;
+pub mod funnel_trend;
+pub mod histogram;
 mod labels;
 pub mod leaving;
 mod parallel;
@@ -64,6 +66,10 @@ pub struct Request {
     pub thresholds: Thresholds,
     /// Whether every step of the incidence curves is wanted.
     pub curves: bool,
+    /// Stages, from 1, between which times are binned; `None`: the first and the last.
+    pub convert: Option<(usize, usize)>,
+    /// Buckets of the funnel's trend; `None`: no trend.
+    pub funnel_trend: Option<calendar::Unit>,
 }
 
 /// Limits of judgement; the defaults are those of the definition.
@@ -129,6 +135,17 @@ pub struct Period {
     pub timezone: String,
 }
 
+impl Period {
+    /// The period of a request.
+    pub fn of(request: &Request) -> Period {
+        Period {
+            from: Instant(request.from),
+            to: Instant(request.to),
+            timezone: request.timezone.name().to_owned(),
+        }
+    }
+}
+
 /// What every reader of an interval should know.
 const INTERVAL_NOTE: &str = "Intervals are 95 % and take sessions as independent of each other; \
      sessions of one person are not, and the intervals do not account for it.";
@@ -188,6 +205,10 @@ pub struct Report {
     pub cohort_analysis: Vec<cohorts::Cohort>,
     /// Where weekly conversion is heading.
     pub trend: cohorts::Trend,
+    /// How long sessions take from one stage to another.
+    pub time_to_convert: histogram::TimeToConvert,
+    /// The funnel by day, week or month, where asked for.
+    pub funnel_trend: Option<funnel_trend::FunnelTrend>,
     /// Segments, where asked for.
     pub segments: Option<segments::Segments>,
     /// The other period, where asked for.
@@ -249,11 +270,7 @@ pub fn report(request: &Request, populations: &[Population], input: &Input) -> R
         funnel: request.funnel.name.clone(),
         funnel_hash: request.funnel.hash(),
         program_version: program_version(),
-        period: Period {
-            from: Instant(from),
-            to: Instant(to),
-            timezone: request.timezone.name().to_owned(),
-        },
+        period: Period::of(request),
         interval_note: INTERVAL_NOTE,
         horizon_seconds: request.funnel.horizon(),
         total_sessions: raw.sessions,
@@ -277,6 +294,10 @@ pub fn report(request: &Request, populations: &[Population], input: &Input) -> R
         common_reasons: leaving::reasons(population),
         trend: cohorts::trend(&figures.cohorts, &request.thresholds),
         cohort_analysis: figures.cohorts,
+        time_to_convert: histogram::time_to_convert(population, &shape, ends(request, &shape)),
+        funnel_trend: request
+            .funnel_trend
+            .map(|unit| funnel_trend::funnel_trend(population, &shape, request, unit)),
         recommendations,
         segments: figures.segments,
         comparison: figures.comparison,
@@ -287,6 +308,11 @@ pub fn report(request: &Request, populations: &[Population], input: &Input) -> R
 /// Version of the program with that of its time-zone data, on which local weeks depend.
 pub fn program_version() -> String {
     format!("{}+tzdata.{}", env!("CARGO_PKG_VERSION"), chrono_tz::IANA_TZDB_VERSION)
+}
+
+/// The stages between which times are binned, from 0.
+fn ends(request: &Request, shape: &Shape) -> (usize, usize) {
+    request.convert.map_or((0, shape.last()), |(from, to)| (from - 1, to - 1))
 }
 
 fn top_points(drop_off: &drop_off::DropOff) -> Vec<drop_off::DropOffStage> {

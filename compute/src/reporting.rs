@@ -7,7 +7,7 @@ use onramp_schemas::funnel::Funnel;
 
 use crate::engine::Engine;
 use crate::error::ComputeError;
-use crate::metrics::calendar::local_midnight;
+use crate::metrics::calendar::{Unit, local_midnight};
 use crate::metrics::population::Shape;
 use crate::metrics::rates::FunnelRates;
 use crate::metrics::{self, Report, Request, Thresholds};
@@ -81,7 +81,14 @@ pub struct ReportRequest {
     pub thresholds: Thresholds,
     /// Whether every step of the incidence curves is wanted.
     pub curves: bool,
+    /// Stages, from 1, between which times are binned (default: the first and the last).
+    pub convert: Option<(usize, usize)>,
+    /// Buckets of the funnel's trend (default: no trend).
+    pub funnel_trend: Option<Unit>,
 }
+
+/// The most buckets of a trend.
+const LONGEST_TREND: usize = 1_000;
 
 impl ReportRequest {
     /// A request with every default.
@@ -98,26 +105,22 @@ impl ReportRequest {
             client_id: None,
             thresholds: Thresholds::default(),
             curves: false,
+            convert: None,
+            funnel_trend: None,
         }
     }
 
     /// The request in instants.
     fn fixed(&self, funnel: &Funnel, watermark: i64) -> Result<Request, ComputeError> {
         let zone = self.timezone;
-        let as_of =
-            self.as_of.map_or_else(|| self.now.min(watermark), |moment| moment.resolve(zone));
-        if as_of > watermark {
-            return Err(ComputeError::Request(format!(
-                "as of {} nothing is known yet: the newest event is of {}; ask for an instant up to there",
-                text(as_of),
-                text(watermark)
-            )));
-        }
+        let as_of = within(self.as_of.map(|it| it.resolve(zone)), self.now, watermark)?;
         // The end is exclusive, and a session may start at the as-of instant itself.
         let to = self.to.map_or(as_of.saturating_add(1), |moment| moment.resolve(zone));
         let from = self.from.map_or_else(|| days_before(to, zone), |moment| moment.resolve(zone));
         let compare = self.compare.map(|(from, to)| (from.resolve(zone), to.resolve(zone)));
         ordered("the period", from, to)?;
+        self.check_stages(funnel)?;
+        self.check_trend(from, to)?;
         if let Some((from, to)) = compare {
             ordered("the period to compare with", from, to)?;
         }
@@ -133,8 +136,74 @@ impl ReportRequest {
             mix_by: self.mix_by.clone(),
             thresholds: self.thresholds,
             curves: self.curves,
+            convert: self.convert,
+            funnel_trend: self.funnel_trend,
         })
     }
+
+    fn check_stages(&self, funnel: &Funnel) -> Result<(), ComputeError> {
+        let count = funnel.stages.len();
+        match self.convert {
+            Some((from, to)) if from < 1 || from >= to || to > count => {
+                Err(ComputeError::Request(format!(
+                    "there is no time from stage {from} to stage {to}; the funnel {} has {count} \
+                     stages, and the second must be the later",
+                    funnel.name
+                )))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn check_trend(&self, from: i64, to: i64) -> Result<(), ComputeError> {
+        let days = match self.funnel_trend {
+            Some(Unit::Day) => 1,
+            Some(Unit::Week) => 7,
+            Some(Unit::Month) => 28,
+            None => return Ok(()),
+        };
+        let buckets = to.saturating_sub(from) / (days * 86_400_000_000);
+        if buckets > LONGEST_TREND as i64 {
+            return Err(ComputeError::Request(format!(
+                "the trend would have {buckets} buckets, more than {LONGEST_TREND}; ask for a \
+                 shorter period or for longer buckets"
+            )));
+        }
+        Ok(())
+    }
+}
+
+/// When a question is as of: what was asked for, or as late as it can be.
+///
+/// # Errors
+/// A lake without events, and an instant beyond the newest of them.
+pub(crate) async fn as_of(
+    lake: &Lake,
+    engine: &Engine,
+    caught_up: &CaughtUp,
+    asked: Option<Moment>,
+    now: i64,
+) -> Result<i64, ComputeError> {
+    let watermark = newest(lake, engine, caught_up).await?;
+    within(asked.map(|moment| moment.resolve(Tz::UTC)), now, watermark)
+}
+
+fn within(asked: Option<i64>, now: i64, watermark: i64) -> Result<i64, ComputeError> {
+    let as_of = asked.unwrap_or_else(|| now.min(watermark));
+    if as_of > watermark {
+        return Err(ComputeError::Request(format!(
+            "as of {} nothing is known yet: the newest event is of {}; ask for an instant up to there",
+            text(as_of),
+            text(watermark)
+        )));
+    }
+    Ok(as_of)
+}
+
+async fn newest(lake: &Lake, engine: &Engine, caught_up: &CaughtUp) -> Result<i64, ComputeError> {
+    let empty = || ComputeError::EmptyLake { url: lake.root().to_owned() };
+    let events = caught_up.events.as_ref().ok_or_else(empty)?;
+    watermark(lake, engine, events).await?.ok_or_else(empty)
 }
 
 /// The whole report of a funnel, from a lake whose sessions are brought up to date first.
@@ -200,17 +269,14 @@ async fn report_of(
 }
 
 /// The request in instants, and the sessions that it needs.
-async fn fixed(
+pub(crate) async fn fixed(
     lake: &Lake,
     funnel: &Funnel,
     request: &ReportRequest,
     engine: &Engine,
     caught_up: &CaughtUp,
 ) -> Result<(Request, LoadRequest), ComputeError> {
-    let empty = || ComputeError::EmptyLake { url: lake.root().to_owned() };
-    let events = caught_up.events.as_ref().ok_or_else(empty)?;
-    let watermark = watermark(lake, engine, events).await?.ok_or_else(empty)?;
-    let fixed = request.fixed(funnel, watermark)?;
+    let fixed = request.fixed(funnel, newest(lake, engine, caught_up).await?)?;
     let wanted = LoadRequest {
         as_of: fixed.as_of,
         attributes: fixed.attributes(),

@@ -4,9 +4,10 @@
 //! events alone, so that catching up in any pieces gives the rows of a rebuild. It computes no
 //! metric: [`load`] hands folded sessions to those who do.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use onramp_lake::Snapshot;
+use onramp_lake::{REWRITE_APP_ID, Snapshot};
 
 mod apply;
 mod catch_up;
@@ -20,6 +21,8 @@ mod keys;
 mod load;
 mod rebuild;
 mod row;
+mod seen;
+mod story;
 mod writer;
 
 #[cfg(test)]
@@ -32,6 +35,8 @@ pub use counts::{input_counts, watermark};
 pub(crate) use load::count;
 pub use load::{CLIENT_ID, Dataset, LoadRequest, load};
 pub use rebuild::{Rebuilt, rebuild};
+pub(crate) use seen::{Scope, Seen, each_seen};
+pub(crate) use story::{Story, StoryEvent, story};
 
 /// Bounds of the work; the defaults suit a machine of any size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -91,6 +96,15 @@ impl CaughtUp {
     /// The version of `events` that the sessions hold.
     pub fn events_version(&self) -> Option<i64> {
         self.events.as_ref().map(|events| events.version)
+    }
+
+    /// The next sequence of each source: what was read lies before.
+    pub fn positions(&self) -> BTreeMap<String, i64> {
+        // A txn with a # tells something else of a source than its position.
+        let is_position = |app_id: &str| app_id != REWRITE_APP_ID && !app_id.contains('#');
+        let txns = self.events.iter().flat_map(|events| &events.txns);
+        let positions = txns.filter(|(app_id, _)| is_position(app_id));
+        positions.map(|(app_id, next)| (app_id.clone(), *next)).collect()
     }
 }
 

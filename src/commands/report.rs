@@ -1,7 +1,7 @@
 //! `onramp report`.
 
 use chrono_tz::Tz;
-use onramp_compute::metrics;
+use onramp_compute::metrics::{self, calendar::Unit};
 use onramp_compute::sessions::{self, Settings};
 use onramp_compute::{Moment, ReportRequest, report};
 use onramp_lake::Lake;
@@ -20,6 +20,7 @@ Examples:
   onramp report
   onramp report --from 2026-03-01 --to 2026-04-01 --timezone Europe/Berlin
   onramp report --segment-by device,language --format json
+  onramp report --trend week --timezone Europe/Berlin
   onramp report --from 2026-03-23 --to 2026-03-30 --compare-from 2026-03-16 --compare-to 2026-03-23 --mix-by device"
 )]
 pub struct Report {
@@ -53,21 +54,40 @@ pub struct Report {
     /// Attribute by which the change is decomposed
     #[arg(long, value_name = "A", requires = "compare_from")]
     mix_by: Option<String>,
+    /// The funnel by day, week or month as well
+    #[arg(long, value_name = "UNIT")]
+    trend: Option<TrendBy>,
+    /// Bin the times from this stage, by its number … [default: 1]
+    #[arg(long, value_name = "N", requires = "convert_to")]
+    convert_from: Option<usize>,
+    /// … to this one (--format json) [default: the last]
+    #[arg(long, value_name = "N", requires = "convert_from")]
+    convert_to: Option<usize>,
+}
+
+/// What the buckets of a trend are.
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum TrendBy {
+    Day,
+    Week,
+    Month,
+}
+
+impl From<TrendBy> for Unit {
+    fn from(by: TrendBy) -> Self {
+        match by {
+            TrendBy::Day => Unit::Day,
+            TrendBy::Week => Unit::Week,
+            TrendBy::Month => Unit::Month,
+        }
+    }
 }
 
 impl Report {
     /// Reports.
     pub async fn run(self, context: &Context) -> anyhow::Result<Ending> {
         let configured = &context.config().report;
-        let timezone = match self.timezone {
-            Some(timezone) => timezone,
-            None => configured.timezone.parse().map_err(|_| {
-                anyhow::anyhow!(
-                    "report.timezone {:?} is no IANA time zone; write a name such as Europe/Berlin",
-                    configured.timezone
-                )
-            })?,
-        };
+        let timezone = context.timezone(self.timezone)?;
         let request = ReportRequest {
             as_of: self.as_of,
             from: self.from,
@@ -77,6 +97,8 @@ impl Report {
             compare: self.compare_from.zip(self.compare_to),
             mix_by: self.mix_by,
             client_id: self.client_id,
+            convert: self.convert_from.zip(self.convert_to),
+            funnel_trend: self.trend.map(Unit::from),
             ..ReportRequest::new(context.clock.now())
         };
         let lake = context.lake()?;

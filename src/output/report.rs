@@ -4,6 +4,7 @@ mod comparison;
 mod figures;
 mod recommendations;
 mod segments;
+mod trend;
 
 use comfy_table::presets::NOTHING;
 use comfy_table::{CellAlignment, ColumnConstraint, ContentArrangement, Table};
@@ -27,6 +28,9 @@ pub fn terminal(report: &Report) -> String {
     text += &stages(report);
     text += &mature(report);
     text += &losses(report);
+    if let Some(found) = &report.funnel_trend {
+        text += &trend::text(found);
+    }
     if let Some(found) = &report.segments {
         text += &segments::text(found);
     }

@@ -1,6 +1,8 @@
 //! Instants and local calendars.
 
-use chrono::{DateTime, Datelike, Days, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc};
+use chrono::{
+    DateTime, Datelike, Days, Months, NaiveDate, NaiveDateTime, NaiveTime, Timelike, Utc,
+};
 use chrono_tz::Tz;
 use serde::{Serialize, Serializer};
 
@@ -95,6 +97,74 @@ pub fn local_midnight(date: NaiveDate, timezone: Tz) -> i64 {
     reached
 }
 
+/// A stretch of the local calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Unit {
+    /// A date.
+    Day,
+    /// Monday to Sunday.
+    Week,
+    /// A month.
+    Month,
+}
+
+impl Unit {
+    /// The first date of the stretch that holds a date.
+    fn first(self, date: NaiveDate) -> NaiveDate {
+        match self {
+            Unit::Day => date,
+            Unit::Week => monday_of(date),
+            Unit::Month => date.with_day(1).unwrap_or(date),
+        }
+    }
+
+    /// The first date of the next one; `None` at the calendar's end.
+    fn next(self, first: NaiveDate) -> Option<NaiveDate> {
+        match self {
+            Unit::Day => first.checked_add_days(Days::new(1)),
+            Unit::Week => first.checked_add_days(Days::new(7)),
+            Unit::Month => first.checked_add_months(Months::new(1)),
+        }
+    }
+}
+
+/// One day, week or month on the clocks of a time zone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Bucket {
+    /// Its first date.
+    pub date: NaiveDate,
+    /// Its first instant, microseconds UTC.
+    pub start: i64,
+    /// Its end, exclusive: the first instant of the next one.
+    pub end: i64,
+}
+
+impl Bucket {
+    /// Whether a period or the as-of instant cuts it.
+    pub fn is_cut(&self, (from, to): (i64, i64), as_of: i64) -> bool {
+        self.start < from || self.end > to || self.end > as_of
+    }
+}
+
+/// Every bucket that the period `[from, to)` touches, in order.
+pub fn buckets((from, to): (i64, i64), timezone: Tz, unit: Unit) -> Vec<Bucket> {
+    let mut buckets = Vec::new();
+    if to <= from {
+        return buckets;
+    }
+    let mut date = unit.first(local_date(from, timezone));
+    let mut start = local_midnight(date, timezone);
+    let last = local_date(to - 1, timezone);
+    while date <= last {
+        let Some(next) = unit.next(date) else { break };
+        let end = local_midnight(next, timezone);
+        buckets.push(Bucket { date, start, end });
+        (date, start) = (next, end);
+    }
+    buckets
+}
+
 /// The Monday of the ISO week that holds a date.
 pub fn monday_of(date: NaiveDate) -> NaiveDate {
     let days = u64::from(date.weekday().num_days_from_monday());
@@ -160,6 +230,26 @@ mod tests {
         }
         assert!(HoursOfWeek::new(0, i64::MAX, chrono_tz::UTC).offsets.len() == 200_000);
         assert!(HoursOfWeek::new(5, 0, chrono_tz::UTC).offsets.len() <= 1);
+    }
+
+    #[test]
+    fn buckets_cover_the_period_without_a_gap() {
+        let berlin = chrono_tz::Europe::Berlin;
+        let period = (at("2026-03-28T12:00:00Z"), at("2026-03-30T22:00:00Z"));
+        let listed = |unit| buckets(period, berlin, unit);
+        let hours = |bucket: &Bucket| (bucket.end - bucket.start) / 3_600_000_000;
+        let days = listed(Unit::Day);
+        assert_eq!(days.iter().map(hours).collect::<Vec<_>>(), [24, 23, 24], "a short Sunday");
+        assert!(days.windows(2).all(|pair| pair[0].end == pair[1].start));
+        let cut: Vec<bool> = days.iter().map(|day| day.is_cut(period, period.1)).collect();
+        assert_eq!(cut, [true, false, false]);
+        assert!(days[2].is_cut(period, period.1 - 1), "by the as-of instant");
+        let weeks: Vec<NaiveDate> = listed(Unit::Week).iter().map(|week| week.date).collect();
+        assert_eq!(weeks, [date(2026, 3, 23), date(2026, 3, 30)]);
+        let months = listed(Unit::Month);
+        assert_eq!((months.len(), months[0].date), (1, date(2026, 3, 1)));
+        assert_eq!(hours(&months[0]), 31 * 24 - 1);
+        assert!(buckets((5, 5), berlin, Unit::Day).is_empty());
     }
 
     #[test]

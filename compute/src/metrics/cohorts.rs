@@ -1,11 +1,11 @@
 //! Weekly cohorts, how far each got by age, and whether conversion moves.
 
-use chrono::{Datelike, Days, NaiveDate};
+use chrono::{Datelike, NaiveDate};
 use chrono_tz::Tz;
 use serde::Serialize;
 
 use super::Thresholds;
-use super::calendar::{local_date, local_midnight, monday_of};
+use super::calendar::{Bucket, Unit, buckets};
 use super::population::{Basis, Counts, Population, Shape};
 use super::rates::{Rate, StageRates, overall, stage_rates};
 use crate::statistics::proportion::Proportion;
@@ -87,12 +87,6 @@ pub struct Trend {
     pub direction: Direction,
 }
 
-struct Week {
-    monday: NaiveDate,
-    start: i64,
-    end: i64,
-}
-
 /// What is added up for one week.
 struct Tally {
     counts: Counts,
@@ -108,17 +102,17 @@ pub(super) fn cohorts(
     timezone: Tz,
     (as_of, horizon): (i64, i64),
 ) -> Vec<Cohort> {
-    let weeks = weeks(period, timezone);
+    let weeks = buckets(period, timezone, Unit::Week);
     let tallies = tally(population, &weeks, shape);
-    let cohort = |(index, (week, mut tally)): (usize, (&Week, Tally))| {
+    let cohort = |(index, (week, mut tally)): (usize, (&Bucket, Tally))| {
         let watched_from = week.end.min(period.1);
-        let iso = week.monday.iso_week();
+        let iso = week.date.iso_week();
         tally.to_complete.sort_unstable();
         Cohort {
             week: format!("{:04}-W{:02}", iso.year(), iso.week()),
-            monday: week.monday,
+            monday: week.date,
             index,
-            partial: week.start < period.0 || week.end > period.1 || week.end > as_of,
+            partial: week.is_cut(period, as_of),
             mature: watched_from.saturating_add(horizon) <= as_of,
             sessions: tally.counts.sessions,
             in_flight: tally.in_flight,
@@ -131,24 +125,7 @@ pub(super) fn cohorts(
     weeks.iter().zip(tallies).enumerate().map(cohort).collect()
 }
 
-/// The ISO weeks that a period touches.
-fn weeks((from, to): (i64, i64), timezone: Tz) -> Vec<Week> {
-    let mut weeks = Vec::new();
-    if to <= from {
-        return weeks;
-    }
-    let mut monday = monday_of(local_date(from, timezone));
-    let last = local_date(to - 1, timezone);
-    while monday <= last {
-        let Some(next) = monday.checked_add_days(Days::new(7)) else { break };
-        let (start, end) = (local_midnight(monday, timezone), local_midnight(next, timezone));
-        weeks.push(Week { monday, start, end });
-        monday = next;
-    }
-    weeks
-}
-
-fn tally(population: &Population, weeks: &[Week], shape: &Shape) -> Vec<Tally> {
+fn tally(population: &Population, weeks: &[Bucket], shape: &Shape) -> Vec<Tally> {
     let empty = || Tally {
         counts: Counts::none(shape.count()),
         mature: Counts::none(shape.count()),

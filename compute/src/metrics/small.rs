@@ -6,6 +6,7 @@ use onramp_schemas::funnel::{Funnel, parse};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 
+use super::calendar::Unit;
 use super::cohorts::Direction;
 use super::drop_off::Severity;
 use super::{Input, Report, Request, Session, Thresholds, populations, report};
@@ -66,6 +67,8 @@ impl World {
             mix_by: None,
             thresholds: Thresholds::default(),
             curves: false,
+            convert: None,
+            funnel_trend: None,
         };
         World { request, sessions: Vec::new() }
     }
@@ -335,6 +338,7 @@ proptest! {
         world.request.segment_by = vec!["kind".into()];
         world.request.compare = Some((world.request.to, world.request.to + 7 * DAY * SECOND));
         world.request.mix_by = Some("kind".into());
+        world.request.funnel_trend = Some(Unit::Week);
         for (story, value) in &stories {
             world.add(1, [None, Some("a"), Some("b")][*value], story);
         }
@@ -344,6 +348,7 @@ proptest! {
         world.sessions.reverse();
         prop_assert_eq!(serde_json::to_string(&world.report()).unwrap(), one);
         check_sums(&world.report())?;
+        check_times(&world)?;
     }
 }
 
@@ -364,5 +369,32 @@ fn check_sums(report: &Report) -> Result<(), TestCaseError> {
         let (lost, passed) = cells.fold((0, 0), |sum, c| (sum.0 + c.lost, sum.1 + c.passed));
         prop_assert_eq!((lost, passed), (stage.lost, stage.passed));
     }
+    Ok(())
+}
+
+/// A trend by week says what the weekly cohorts say, and bins hold the times that are in them.
+fn check_times(world: &World) -> Result<(), TestCaseError> {
+    let report = world.report();
+    let buckets = &report.funnel_trend.as_ref().unwrap().buckets;
+    prop_assert_eq!(buckets.len(), report.cohort_analysis.len());
+    for (bucket, week) in buckets.iter().zip(&report.cohort_analysis) {
+        prop_assert_eq!((bucket.date, bucket.sessions), (week.monday, week.sessions));
+        prop_assert_eq!((bucket.partial, bucket.mature), (week.partial, week.mature));
+        prop_assert_eq!((&bucket.stages, bucket.in_flight), (&week.stages, week.in_flight));
+        prop_assert_eq!(bucket.mature_conversion, week.mature_conversion);
+    }
+    let period = world.request.from..world.request.to;
+    let took = |session: &Session| {
+        let folded = &session.folded;
+        let started_at = folded.started_at().filter(|at| period.contains(at))?;
+        Some(folded.stage_at[2].filter(|_| !folded.excluded)? - started_at)
+    };
+    let times: Vec<i64> = world.sessions.iter().filter_map(took).collect();
+    for bin in &report.time_to_convert.bins {
+        let end = bin.to_seconds.unwrap_or(i64::MAX / SECOND) * SECOND;
+        let within = times.iter().filter(|&&time| bin.from_seconds * SECOND <= time && time < end);
+        prop_assert_eq!(within.count() as u64, bin.sessions, "{:?}", bin);
+    }
+    prop_assert_eq!(times.len() as u64, report.time_to_convert.sessions);
     Ok(())
 }

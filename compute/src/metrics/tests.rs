@@ -139,6 +139,8 @@ fn golden_report(events: &[Event], funnel: Funnel, call: &Value) -> Report {
         mix_by: Some(text("mix-by").to_owned()),
         thresholds: Thresholds::default(),
         curves: false,
+        convert: None,
+        funnel_trend: None,
     };
     let populations = populations(&request, &ATTRIBUTES.map(str::to_owned), &sessions);
     report(&request, &populations, &input)

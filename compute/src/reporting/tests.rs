@@ -70,6 +70,18 @@ async fn questions_without_an_answer_are_refused() {
     assert!(reversed.contains("must be later"), "{reversed}");
     let unknown = refusal(|request| request.segment_by = vec!["colour".into()]).await;
     assert!(unknown.contains(r#""colour"; known are"#), "{unknown}");
+    let trend = refusal(|request| {
+        request.funnel_trend = Some(crate::metrics::calendar::Unit::Day);
+        request.from = Some(Moment::Instant(-2_000 * 24 * HOUR));
+    })
+    .await;
+    assert!(trend.contains("more than 1000"), "{trend}");
+    for stages in [(0, 2), (2, 2), (3, 2), (1, 6)] {
+        let mut request = ReportRequest::new(i64::MAX);
+        request.convert = Some(stages);
+        let error = asked(&test, &request).await.unwrap_err().to_string();
+        assert!(error.contains("has 5 stages, and the second must be the later"), "{error}");
+    }
     let empty = TestLake::new();
     let error = asked(&empty, &ReportRequest::new(0)).await.unwrap_err().to_string();
     assert!(error.contains("holds no events yet"), "{error}");

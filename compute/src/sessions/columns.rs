@@ -121,7 +121,8 @@ impl<'a> Columns<'a> {
         Ok(summaries.into_iter().enumerate().map(row).collect())
     }
 
-    fn summaries(&self) -> Result<Vec<Summary>, ComputeError> {
+    /// What the events of each session make of it.
+    pub fn summaries(&self) -> Result<Vec<Summary>, ComputeError> {
         let (first, last) = (self.instant("first_event_at")?, self.instant("last_event_at")?);
         let (reached, in_horizon) = (self.short("reached")?, self.short("reached_in_horizon")?);
         let (furthest, interrupted) =

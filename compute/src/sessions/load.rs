@@ -11,7 +11,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, col};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
-use onramp_lake::{DataFile, Lake, REWRITE_APP_ID, Snapshot};
+use onramp_lake::{DataFile, Lake, Snapshot};
 use onramp_schemas::funnel::Funnel;
 use onramp_schemas::tables::{EVENTS, SESSIONS};
 
@@ -80,12 +80,9 @@ pub async fn load(
         populations.push(sessions.population);
     }
     loader.check_names(funnel, &populations).await?;
-    // A txn with a # tells something else of a source than its position.
-    let is_position = |app_id: &str| app_id != REWRITE_APP_ID && !app_id.contains('#');
-    let positions = loader.events.txns.iter().filter(|(app_id, _)| is_position(app_id));
     Ok(Dataset {
         populations,
-        positions: positions.map(|(app_id, next)| (app_id.clone(), *next)).collect(),
+        positions: caught_up.positions(),
         events_version: loader.events.version,
     })
 }

@@ -44,26 +44,12 @@ pub(crate) struct Folded {
 }
 
 impl Folded {
-    /// Orders the events and drops copies of one identity: of those the smallest (`occurred_at`,
-    /// type, payload as sorted JSON) is kept.
+    /// The digests of [`distinct`] events.
     ///
     /// # Errors
-    /// When two copies at one instant differ and were read without what tells them apart.
-    pub fn new(definition: &Definition, mut events: Vec<RawEvent>) -> Result<Self, NeedsEvents> {
-        events.sort_by(order);
-        let mut seen: HashSet<u128> = HashSet::with_capacity(events.len());
-        let mut kept: Vec<RawEvent> = Vec::with_capacity(events.len());
-        for event in events {
-            if seen.insert(event.hash) {
-                kept.push(event);
-                continue;
-            }
-            let earlier = kept.iter().rev().take_while(|it| it.occurred_at == event.occurred_at);
-            let same = earlier.into_iter().find(|it| it.hash == event.hash);
-            if same.is_some_and(|same| event.exact.is_none() && !alike(same, &event)) {
-                return Err(NeedsEvents);
-            }
-        }
+    /// As [`distinct`].
+    pub fn new(definition: &Definition, events: Vec<RawEvent>) -> Result<Self, NeedsEvents> {
+        let kept = distinct(events)?;
         let mut folded = Self {
             digests: Vec::with_capacity(kept.len()),
             openings: Vec::with_capacity(kept.len()),
@@ -83,6 +69,29 @@ impl Folded {
             .map(|data| scalars(data).into_iter().collect())
             .unwrap_or_default()
     }
+}
+
+/// Orders the events and drops copies of one identity: of those the smallest (`occurred_at`, type,
+/// payload as sorted JSON) is kept.
+///
+/// # Errors
+/// When two copies at one instant differ and were read without what tells them apart.
+pub(crate) fn distinct(mut events: Vec<RawEvent>) -> Result<Vec<RawEvent>, NeedsEvents> {
+    events.sort_by(order);
+    let mut seen: HashSet<u128> = HashSet::with_capacity(events.len());
+    let mut kept: Vec<RawEvent> = Vec::with_capacity(events.len());
+    for event in events {
+        if seen.insert(event.hash) {
+            kept.push(event);
+            continue;
+        }
+        let earlier = kept.iter().rev().take_while(|it| it.occurred_at == event.occurred_at);
+        let same = earlier.into_iter().find(|it| it.hash == event.hash);
+        if same.is_some_and(|same| event.exact.is_none() && !alike(same, &event)) {
+            return Err(NeedsEvents);
+        }
+    }
+    Ok(kept)
 }
 
 fn order(left: &RawEvent, right: &RawEvent) -> Ordering {

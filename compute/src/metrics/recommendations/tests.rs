@@ -77,6 +77,8 @@ fn world(dice: &mut Dice, sessions: usize, effect: Effect) -> Report {
         mix_by: None,
         thresholds: Thresholds::default(),
         curves: false,
+        convert: None,
+        funnel_trend: None,
     };
     let mut all = Vec::with_capacity(2 * sessions);
     for number in 0..2 * sessions {

@@ -1,0 +1,292 @@
+//! The sessions behind a number of a report.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use onramp_lake::Lake;
+use onramp_schemas::funnel::Funnel;
+use onramp_schemas::tables::EVENTS;
+use serde::{Deserialize, Serialize};
+
+use crate::engine::Engine;
+use crate::error::ComputeError;
+use crate::fold::{Fate, LostHow};
+use crate::metrics::{Instant, Period};
+use crate::reporting::{ReportRequest, fixed};
+use crate::sessions::{CLIENT_ID, OnProgress, Scope, Seen, Settings, catch_up, each_seen};
+
+#[cfg(test)]
+mod tests;
+
+/// The most sessions of one list.
+pub const LARGEST_PAGE: usize = 1_000;
+
+/// Which sessions of a report are listed, and how many.
+#[derive(Clone, Debug)]
+pub struct ListRequest {
+    /// The report whose sessions they are: its period, client and as-of instant.
+    pub report: ReportRequest,
+    /// Only those of these.
+    pub filter: Filter,
+    /// At most so many, up to [`LARGEST_PAGE`].
+    pub limit: usize,
+    /// Leave out the first so many.
+    pub offset: usize,
+}
+
+/// What listed sessions have in common; what is left out is no condition.
+#[derive(Clone, Debug, Default)]
+pub struct Filter {
+    /// They reached this stage, from 1.
+    pub stage: Option<usize>,
+    /// What became of them.
+    pub outcome: Option<Outcome>,
+    /// They were lost at this required stage, from 1.
+    pub dropped_at: Option<usize>,
+    /// They have these values of attributes; `None`: they lack the attribute.
+    pub attributes: Vec<(String, Option<String>)>,
+}
+
+/// What became of a session as of an instant.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// It reached the last stage.
+    Completed,
+    /// It was lost.
+    Abandoned,
+    /// It may still go on.
+    InFlight,
+}
+
+impl Outcome {
+    /// The outcome of a fate; `None`: an orphan, which is in no funnel.
+    pub fn of(fate: Fate) -> Option<Outcome> {
+        match fate {
+            Fate::Orphan => None,
+            Fate::Completed => Some(Outcome::Completed),
+            Fate::Abandoned { .. } => Some(Outcome::Abandoned),
+            Fate::InFlight { .. } => Some(Outcome::InFlight),
+        }
+    }
+}
+
+/// A page of sessions, the last to start first.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct SessionList {
+    /// Only events up to here count.
+    pub as_of: Instant,
+    /// What was read: next sequence by source.
+    pub positions: BTreeMap<String, i64>,
+    /// Name of the funnel.
+    pub funnel: String,
+    /// Hash of its definition.
+    pub funnel_hash: String,
+    /// They started in this period.
+    pub period: Period,
+    /// Sessions that pass the filter.
+    pub total: u64,
+    /// Sessions before this page.
+    pub offset: usize,
+    /// The page: by start (latest first), then client and session id.
+    pub sessions: Vec<ListedSession>,
+}
+
+/// One session of a list.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct ListedSession {
+    /// The tenant.
+    pub client_id: String,
+    /// The session, unique within the client.
+    pub session_id: String,
+    /// When it started.
+    pub started_at: Instant,
+    /// What became of it.
+    pub outcome: Outcome,
+    /// Number of the furthest required stage.
+    pub stage: usize,
+    /// Its name.
+    pub stage_name: String,
+    /// When it was reached.
+    pub stage_at: Instant,
+    /// The last activity.
+    pub last_event_at: Instant,
+    /// How long it stayed at that stage: to its last activity if lost, to the as-of instant if in
+    /// flight; `null` if completed.
+    pub dwell_seconds: Option<f64>,
+    /// From the first stage to the last; `null` if not completed.
+    pub seconds_to_complete: Option<f64>,
+    /// When it was declared lost.
+    pub lost_at: Option<Instant>,
+    /// `explicit`, `idle`, `window` or `order`.
+    pub lost_how: Option<&'static str>,
+    /// Why it was lost.
+    pub reason: Option<String>,
+    /// Errors with a code.
+    pub errors: usize,
+    /// The funnel's segment attributes and those of the filter.
+    pub attributes: BTreeMap<String, Option<String>>,
+}
+
+/// Lists sessions of a funnel, which is brought up to date first.
+///
+/// # Errors
+/// As [`crate::report`]; and a page that is too large, or a stage that the funnel does not have.
+pub async fn session_list(
+    lake: &Lake,
+    funnel: &Funnel,
+    request: &ListRequest,
+    engine: &Engine,
+    settings: &Settings,
+    progress: OnProgress<'_>,
+) -> Result<SessionList, ComputeError> {
+    check(funnel, request)?;
+    let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
+    let (fixed, _) = fixed(lake, funnel, &request.report, engine, &caught_up).await?;
+    let filtered = request.filter.attributes.iter().map(|(name, _)| name);
+    let mut names: Vec<String> = funnel.segments.iter().chain(filtered).cloned().collect();
+    names.sort_unstable();
+    names.dedup();
+    let scope = Scope {
+        as_of: fixed.as_of,
+        period: (fixed.from, fixed.to),
+        client_id: request.report.client_id.as_deref(),
+        names: &names,
+    };
+    let mut page = Page { wanted: request.offset.saturating_add(request.limit), ..Page::default() };
+    let mut unknown: Vec<&String> = names.iter().filter(|name| !is_known(name, funnel)).collect();
+    each_seen(lake, funnel, engine, &caught_up, scope, |seen| {
+        let given = |name: &String| names.iter().position(|it| it == name);
+        unknown.retain(|name| given(name).is_none_or(|place| seen.attributes[place].is_none()));
+        if !seen.summary.excluded && request.filter.holds(&seen, &names) {
+            page.add(seen);
+        }
+    })
+    .await?;
+    if let Some(name) = unknown.first() {
+        return Err(ComputeError::Request(format!(
+            "no session of the period has an attribute {name:?}; its segments are {}",
+            funnel.segments.join(", ")
+        )));
+    }
+    page.cut();
+    let found = page.found.into_iter().skip(request.offset);
+    Ok(SessionList {
+        as_of: Instant(fixed.as_of),
+        positions: caught_up.positions(),
+        funnel: funnel.name.clone(),
+        funnel_hash: funnel.hash(),
+        period: Period::of(&fixed),
+        total: page.total,
+        offset: request.offset,
+        sessions: found.filter_map(|seen| listed(seen, funnel, fixed.as_of, &names)).collect(),
+    })
+}
+
+/// Whether it need not be asked if any session has the attribute.
+fn is_known(name: &str, funnel: &Funnel) -> bool {
+    name == CLIENT_ID
+        || funnel.segments.iter().any(|known| known == name)
+        || EVENTS.column(name).is_some()
+}
+
+/// The first sessions in the list's order, however many there are.
+#[derive(Default)]
+struct Page {
+    wanted: usize,
+    total: u64,
+    found: Vec<Seen>,
+}
+
+impl Page {
+    fn add(&mut self, seen: Seen) {
+        self.total += 1;
+        self.found.push(seen);
+        if self.found.len() > self.wanted.saturating_mul(2).max(LARGEST_PAGE) {
+            self.cut();
+        }
+    }
+
+    fn cut(&mut self) {
+        self.found.sort_unstable_by(|one, other| {
+            let name = |seen: &Seen| (Arc::clone(&seen.client_id), Arc::clone(&seen.session_id));
+            let start = |seen: &Seen| seen.summary.started_at();
+            start(other).cmp(&start(one)).then_with(|| name(one).cmp(&name(other)))
+        });
+        self.found.truncate(self.wanted);
+    }
+}
+
+fn check(funnel: &Funnel, request: &ListRequest) -> Result<(), ComputeError> {
+    let Filter { stage, dropped_at, .. } = request.filter;
+    let stages = 1..=funnel.stages.len();
+    if let Some(stage) = stage.into_iter().chain(dropped_at).find(|it| !stages.contains(it)) {
+        return Err(ComputeError::Request(format!(
+            "the funnel {} has no stage {stage}; its stages are 1 to {}",
+            funnel.name,
+            funnel.stages.len()
+        )));
+    }
+    if request.limit > LARGEST_PAGE {
+        return Err(ComputeError::Request(format!(
+            "a list holds at most {LARGEST_PAGE} sessions, not {}; ask for the next ones by offset",
+            request.limit
+        )));
+    }
+    Ok(())
+}
+
+impl Filter {
+    fn holds(&self, seen: &Seen, names: &[String]) -> bool {
+        let summary = &seen.summary;
+        let reached = |stage: usize| summary.stage_at.get(stage - 1).is_some_and(Option::is_some);
+        let outcome = Outcome::of(seen.fate);
+        let lost_at = |stage| outcome == Some(Outcome::Abandoned) && summary.furthest == stage;
+        let has = |(name, wanted): &(String, Option<String>)| {
+            let place = names.iter().position(|known| known == name);
+            let value = place.and_then(|place| seen.attributes[place].as_ref());
+            value == wanted.as_ref()
+        };
+        self.stage.is_none_or(reached)
+            && self.dropped_at.is_none_or(lost_at)
+            && self.outcome.is_none_or(|wanted| outcome == Some(wanted))
+            && self.attributes.iter().all(has)
+    }
+}
+
+/// `None`: a session that is in no funnel.
+fn listed(seen: Seen, funnel: &Funnel, as_of: i64, names: &[String]) -> Option<ListedSession> {
+    let Seen { client_id, session_id, attributes, summary, fate } = seen;
+    let outcome = Outcome::of(fate)?;
+    let started_at = summary.started_at()?;
+    let furthest = summary.furthest.checked_sub(1)?;
+    let stage_at = summary.stage_at[furthest]?;
+    let seconds = |micros: i64| micros as f64 / 1e6;
+    let lost = match fate {
+        Fate::Abandoned { lost_at, how } => Some((lost_at, how)),
+        _ => None,
+    };
+    let reason = |how: LostHow| summary.reason.as_deref().unwrap_or(how.reason()).to_owned();
+    Some(ListedSession {
+        client_id: client_id.to_string(),
+        session_id: session_id.to_string(),
+        started_at: Instant(started_at),
+        outcome,
+        stage: summary.furthest,
+        stage_name: funnel.stages[furthest].name.clone(),
+        stage_at: Instant(stage_at),
+        last_event_at: Instant(summary.last_event_at),
+        dwell_seconds: match outcome {
+            Outcome::Completed => None,
+            Outcome::Abandoned => Some(seconds(summary.last_event_at - stage_at)),
+            Outcome::InFlight => Some(seconds(as_of - stage_at)),
+        },
+        seconds_to_complete: (outcome == Outcome::Completed)
+            .then(|| seconds(stage_at - started_at)),
+        lost_at: lost.map(|(at, _)| Instant(at)),
+        lost_how: lost.map(|(_, how)| how.as_str()),
+        reason: lost.map(|(_, how)| reason(how)),
+        errors: summary.errors.len(),
+        attributes: names.iter().cloned().zip(attributes).collect(),
+    })
+}

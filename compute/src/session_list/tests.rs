@@ -1,0 +1,128 @@
+//! Lists of a lake's sessions.
+
+use onramp_schemas::funnel::builtin;
+
+use super::*;
+use crate::sessions::fixture::{TestLake, event};
+use crate::sessions::silent;
+
+const MINUTE: i64 = 60_000_000;
+const DAY: i64 = 1_440 * MINUTE;
+
+const STARTED: &str = "onboarding.session.started";
+const SUBMITTED: &str = "onboarding.input.submitted";
+
+/// `done` completes, `idle` and `angry` are lost at stages 2 and 1, `now` is in flight.
+async fn lake() -> TestLake {
+    let mut test = TestLake::new();
+    let desktop = r#"{"device":"desktop"}"#;
+    let mut events = vec![
+        event("idle", STARTED, 0, desktop),
+        event("idle", SUBMITTED, 3 * MINUTE, ""),
+        event("idle", "onboarding.error.occurred", 4 * MINUTE, r#"{"code":"E"}"#),
+        event("angry", STARTED, MINUTE, r#"{"device":"mobile"}"#),
+        event("angry", "onboarding.session.abandoned", 2 * MINUTE, r#"{"reason":"too_long"}"#),
+        event("orphan", SUBMITTED, MINUTE, ""),
+        event("now", STARTED, 3 * DAY, ""),
+        event("late", "onboarding.session.resumed", 3 * DAY + 5 * MINUTE, ""),
+    ];
+    let stages = [
+        STARTED,
+        SUBMITTED,
+        "onboarding.recommendations.generated",
+        "onboarding.approval.decided",
+        "onboarding.session.completed",
+    ];
+    let step = |(number, kind): (i64, &&str)| event("done", kind, (2 + number) * MINUTE, desktop);
+    events.extend((0..).zip(&stages).map(step));
+    test.append(&events).await;
+    test
+}
+
+async fn listed(test: &TestLake, filter: Filter, page: (usize, usize)) -> SessionList {
+    let report = ReportRequest::new(i64::MAX);
+    let request = ListRequest { report, filter, limit: page.0, offset: page.1 };
+    asked(test, &request).await.unwrap()
+}
+
+async fn asked(test: &TestLake, request: &ListRequest) -> Result<SessionList, ComputeError> {
+    let settings = Settings::default();
+    session_list(&test.lake, &builtin()[0], request, &test.engine, &settings, &silent).await
+}
+
+fn ids(list: &SessionList) -> Vec<&str> {
+    list.sessions.iter().map(|session| session.session_id.as_str()).collect()
+}
+
+#[tokio::test]
+async fn the_last_to_start_comes_first_and_pages_follow_each_other() {
+    let test = lake().await;
+    let all = listed(&test, Filter::default(), (10, 0)).await;
+    assert_eq!((ids(&all), all.total), (vec!["now", "done", "angry", "idle"], 4));
+    let page = listed(&test, Filter::default(), (2, 1)).await;
+    assert_eq!((ids(&page), page.total, page.offset), (vec!["done", "angry"], 4, 1));
+    assert!(listed(&test, Filter::default(), (10, 4)).await.sessions.is_empty());
+}
+
+#[tokio::test]
+async fn a_session_says_where_it_stayed_and_why_it_left() {
+    let test = lake().await;
+    let all = listed(&test, Filter::default(), (10, 0)).await;
+    let [now, done, angry, idle] = &all.sessions[..] else { panic!("{all:#?}") };
+    assert_eq!((now.outcome, now.stage, now.dwell_seconds), (Outcome::InFlight, 1, Some(300.0)));
+    assert_eq!((done.outcome, done.stage, done.dwell_seconds), (Outcome::Completed, 5, None));
+    assert_eq!(done.seconds_to_complete, Some(240.0));
+    assert_eq!((angry.lost_how, angry.reason.as_deref()), (Some("explicit"), Some("too_long")));
+    assert_eq!((angry.dwell_seconds, angry.seconds_to_complete), (Some(60.0), None));
+    assert_eq!((idle.stage, idle.stage_name.as_str(), idle.errors), (2, "Engaged", 1));
+    assert_eq!((idle.lost_how, idle.reason.as_deref()), (Some("idle"), Some("E")));
+    assert_eq!(idle.lost_at, Some(Instant(4 * MINUTE + DAY)));
+    assert_eq!(idle.attributes["device"].as_deref(), Some("desktop"));
+    assert_eq!(now.attributes["device"], None);
+}
+
+#[tokio::test]
+async fn every_condition_must_hold() {
+    let test = lake().await;
+    let device = |value: Option<&str>| vec![("device".to_owned(), value.map(str::to_owned))];
+    let cases = [
+        (Filter { stage: Some(2), ..Filter::default() }, vec!["done", "idle"]),
+        (Filter { dropped_at: Some(2), ..Filter::default() }, vec!["idle"]),
+        (Filter { dropped_at: Some(5), ..Filter::default() }, vec![]),
+        (Filter { outcome: Some(Outcome::Abandoned), ..Filter::default() }, vec!["angry", "idle"]),
+        (Filter { attributes: device(Some("desktop")), ..Filter::default() }, vec!["done", "idle"]),
+        (Filter { attributes: device(None), ..Filter::default() }, vec!["now"]),
+        (
+            Filter {
+                stage: Some(2),
+                outcome: Some(Outcome::Abandoned),
+                attributes: device(Some("desktop")),
+                dropped_at: None,
+            },
+            vec!["idle"],
+        ),
+    ];
+    for (filter, expected) in cases {
+        let list = listed(&test, filter.clone(), (10, 0)).await;
+        assert_eq!(ids(&list), expected, "{filter:?}");
+    }
+}
+
+#[tokio::test]
+async fn questions_without_an_answer_are_refused() {
+    let test = lake().await;
+    let refusal = async |change: fn(&mut ListRequest)| {
+        let report = ReportRequest::new(i64::MAX);
+        let mut request = ListRequest { report, filter: Filter::default(), limit: 10, offset: 0 };
+        change(&mut request);
+        asked(&test, &request).await.unwrap_err().to_string()
+    };
+    let stage = refusal(|request| request.filter.dropped_at = Some(6)).await;
+    assert!(stage.contains("no stage 6; its stages are 1 to 5"), "{stage}");
+    assert!(refusal(|request| request.filter.stage = Some(0)).await.contains("no stage 0"));
+    let page = refusal(|request| request.limit = 1_001).await;
+    assert!(page.contains("at most 1000 sessions, not 1001"), "{page}");
+    let unknown =
+        refusal(|request| request.filter.attributes = vec![("colour".into(), None)]).await;
+    assert!(unknown.contains(r#"an attribute "colour""#), "{unknown}");
+}

@@ -1,0 +1,219 @@
+//! Sessions of a period one by one, each with its names, as they were at an instant.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::prelude::SessionContext;
+use futures::TryStreamExt;
+use onramp_lake::{Lake, Snapshot};
+use onramp_schemas::funnel::Funnel;
+use onramp_schemas::tables::SESSIONS;
+
+use super::CaughtUp;
+use super::catch_up::own_files;
+use super::columns::Columns;
+use super::definition::Definition;
+use super::derive::Unclear;
+use super::load::{CLIENT_ID, instant};
+use super::story::stories;
+use crate::engine::Engine;
+use crate::error::ComputeError;
+use crate::fold::{Digest, Fate, Summary};
+use crate::predicate::scalars;
+use crate::scan::LakeTable;
+
+/// A session as of an instant.
+#[derive(Clone, Debug)]
+pub(crate) struct Seen {
+    pub client_id: Arc<str>,
+    pub session_id: Arc<str>,
+    /// Of the names that were asked for.
+    pub attributes: Vec<Option<String>>,
+    pub summary: Summary,
+    pub fate: Fate,
+}
+
+/// Which sessions.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Scope<'a> {
+    pub as_of: i64,
+    /// They started in `[from, to)`.
+    pub period: (i64, i64),
+    pub client_id: Option<&'a str>,
+    /// Attributes that are wanted.
+    pub names: &'a [String],
+}
+
+/// Hands over every session of the scope, in no order.
+pub(crate) async fn each_seen(
+    lake: &Lake,
+    funnel: &Funnel,
+    engine: &Engine,
+    caught_up: &CaughtUp,
+    scope: Scope<'_>,
+    mut take: impl FnMut(Seen),
+) -> Result<(), ComputeError> {
+    let (Some(events), Some(table)) = (&caught_up.events, &caught_up.sessions) else {
+        return Ok(());
+    };
+    let context = engine.session(lake);
+    let definition = Definition::compile(&context, funnel)?;
+    let reader = Reader { lake, context, definition, table, scope };
+    reader.settled(&mut take).await?;
+    let unclear = reader.past(&mut take).await?;
+    if unclear.is_empty() {
+        return Ok(());
+    }
+    for story in stories(lake, &reader.context, &reader.definition, events, &unclear).await? {
+        let digests: Vec<Digest> = story.events.iter().map(|event| event.digest.clone()).collect();
+        let lent = |opening: usize| scalars(&story.events[opening].data).into_iter().collect();
+        let name = (Arc::clone(&story.client_id), Arc::clone(&story.session_id));
+        reader.folded(name, &digests, lent).into_iter().for_each(&mut take);
+    }
+    Ok(())
+}
+
+struct Reader<'a> {
+    lake: &'a Lake,
+    context: SessionContext,
+    definition: Definition,
+    table: &'a Snapshot,
+    scope: Scope<'a>,
+}
+
+/// Attributes by name.
+type Lent = std::collections::BTreeMap<String, String>;
+
+impl Reader<'_> {
+    /// Sessions without an event after the instant: their rows tell all of them.
+    async fn settled(&self, take: &mut impl FnMut(Seen)) -> Result<(), ComputeError> {
+        let columns = [
+            "client_id",
+            "session_id",
+            "attributes",
+            "first_event_at",
+            "last_event_at",
+            "reached",
+            "reached_in_horizon",
+            "furthest_stage",
+            "interrupted_at",
+            "excluded",
+            "given_up",
+            "loss_reason",
+            "stage_at",
+            "errors",
+        ];
+        let settled = col("last_seen_at").lt_eq(instant(self.scope.as_of));
+        self.read(settled, &columns, |batch| {
+            let columns = Columns(batch);
+            let (clients, ids) = (columns.text("client_id")?, columns.text("session_id")?);
+            let lent = columns.attributes()?;
+            for (row, summary) in columns.summaries()?.into_iter().enumerate() {
+                let name = (clients.value(row).into(), ids.value(row).into());
+                let pairs =
+                    lent.pairs(row).map(|(name, value)| (name.to_owned(), value.to_owned()));
+                take(self.seen(name, summary, &pairs.collect()));
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Sessions with later events, from their digests; gives those for which these do not suffice.
+    async fn past(&self, take: &mut impl FnMut(Seen)) -> Result<Unclear, ComputeError> {
+        let mut unclear = Unclear::default();
+        let columns = [
+            "client_id",
+            "session_id",
+            "session_key",
+            "attributes",
+            "first_event_at",
+            "last_seen_at",
+            "digests",
+            "truncated",
+        ];
+        let later = col("last_seen_at").gt(instant(self.scope.as_of));
+        self.read(later, &columns, |batch| {
+            let columns = Columns(batch);
+            let (clients, ids) = (columns.text("client_id")?, columns.text("session_id")?);
+            let (keys, truncated) = (columns.integer("session_key")?, columns.flag("truncated")?);
+            let (lent, digests) = (columns.attributes()?, columns.digests()?);
+            let (first, last) =
+                (columns.instant("first_event_at")?, columns.instant("last_seen_at")?);
+            for row in 0..batch.num_rows() {
+                let name: (Arc<str>, Arc<str>) = (clients.value(row).into(), ids.value(row).into());
+                let Some(digests) = digests.get(row).filter(|_| !truncated.value(row)) else {
+                    let span = (first.value(row), last.value(row));
+                    unclear.add(keys.value(row), &name.0, &name.1, span);
+                    continue;
+                };
+                let pairs =
+                    lent.pairs(row).map(|(name, value)| (name.to_owned(), value.to_owned()));
+                self.folded(name, &digests, |_| pairs.collect()).into_iter().for_each(&mut *take);
+            }
+            Ok(())
+        })
+        .await?;
+        Ok(unclear)
+    }
+
+    async fn read(
+        &self,
+        which: Expr,
+        columns: &[&str],
+        mut each: impl FnMut(&RecordBatch) -> Result<(), ComputeError>,
+    ) -> Result<(), ComputeError> {
+        let (from, to) = self.scope.period;
+        // As of an instant before its start a session is in no funnel.
+        let to = to.min(self.scope.as_of.saturating_add(1));
+        let started_at = || col("started_at");
+        let mut filter =
+            which.and(started_at().gt_eq(instant(from))).and(started_at().lt(instant(to)));
+        if let Some(client) = self.scope.client_id {
+            filter = filter.and(col(CLIENT_ID).eq(lit(client)));
+        }
+        let files = own_files(self.table, &self.definition.name);
+        let table = LakeTable::of_files(self.lake, &SESSIONS, files);
+        let frame = self.context.read_table(Arc::new(table)).map_err(failed)?;
+        let frame = frame.filter(filter).map_err(failed)?;
+        let frame = frame.select(columns.iter().map(|name| col(*name))).map_err(failed)?;
+        let mut stream = frame.execute_stream().await.map_err(failed)?;
+        while let Some(batch) = stream.try_next().await.map_err(failed)? {
+            each(&batch)?;
+        }
+        Ok(())
+    }
+
+    /// A session from its digests; `None`: none of them is that old.
+    fn folded(
+        &self,
+        name: (Arc<str>, Arc<str>),
+        digests: &[Digest],
+        lent: impl FnOnce(usize) -> Lent,
+    ) -> Option<Seen> {
+        let as_of = self.scope.as_of;
+        let known = digests.partition_point(|digest| digest.occurred_at <= as_of);
+        let (summary, opening) = Summary::of(&digests[..known], &self.definition.rules)?;
+        Some(self.seen(name, summary, &opening.map(lent).unwrap_or_default()))
+    }
+
+    fn seen(&self, name: (Arc<str>, Arc<str>), summary: Summary, lent: &Lent) -> Seen {
+        let value = |wanted: &String| match wanted.as_str() {
+            CLIENT_ID => Some(name.0.to_string()),
+            wanted => lent.get(wanted).cloned(),
+        };
+        Seen {
+            attributes: self.scope.names.iter().map(value).collect(),
+            fate: summary.outlook().fate(&self.definition.rules, self.scope.as_of),
+            client_id: name.0,
+            session_id: name.1,
+            summary,
+        }
+    }
+}
+
+fn failed(source: DataFusionError) -> ComputeError {
+    ComputeError::query("read sessions", source)
+}
