@@ -126,3 +126,32 @@ async fn questions_without_an_answer_are_refused() {
         refusal(|request| request.filter.attributes = vec![("colour".into(), None)]).await;
     assert!(unknown.contains(r#"an attribute "colour""#), "{unknown}");
 }
+
+#[tokio::test]
+async fn the_past_is_listed_alike_from_rows_digests_and_events() {
+    let (test, other) = (lake().await, lake().await);
+    let few = Settings { digests: 1, ..Settings::default() };
+    for minute in [0, 1, 3, 4, 6, 1_500, 4_320] {
+        let mut report = ReportRequest::new(minute * MINUTE);
+        report.from = Some(crate::Moment::Instant(-DAY));
+        let filter = Filter::default();
+        let request = ListRequest { report, filter, limit: 10, offset: 0 };
+        let funnel = &builtin()[0];
+        let whole = asked(&test, &request).await.unwrap();
+        let cut = session_list(&other.lake, funnel, &request, &other.engine, &few, &silent);
+        assert_eq!(cut.await.unwrap(), whole, "minute {minute}");
+        let started = [0, 1, 2, 4_320].iter().filter(|&&start| start <= minute).count();
+        assert_eq!(whole.total, started as u64, "minute {minute}");
+    }
+    let mut request = ListRequest {
+        report: ReportRequest::new(4 * MINUTE),
+        filter: Filter::default(),
+        limit: 10,
+        offset: 0,
+    };
+    request.report.from = Some(crate::Moment::Instant(-DAY));
+    let then = asked(&test, &request).await.unwrap();
+    let stages: Vec<_> = then.sessions.iter().map(|it| (it.stage, it.outcome)).collect();
+    let (flying, lost) = (Outcome::InFlight, Outcome::Abandoned);
+    assert_eq!(stages, [(3, flying), (1, lost), (2, flying)]);
+}
