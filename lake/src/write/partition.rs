@@ -160,7 +160,7 @@ pub(super) fn split(
     }
     let ranges = match (rows, values.as_slice()) {
         (0, _) => Vec::new(),
-        (_, []) => vec![0..rows],
+        (_, []) => std::iter::once(0..rows).collect(),
         _ => arrow::compute::partition(&values).map_err(arrow)?.ranges(),
     };
     let mut groups: Vec<(Partition, Vec<Range<usize>>)> = Vec::new();
