@@ -83,7 +83,7 @@ impl Topic {
         let producer = producer(broker)?;
         let mut topic = Self { name: name.to_owned(), records: 0, bytes: 0 };
         for (key, mut value) in events(records / EVENTS_A_SESSION + 1_000).take(records as usize) {
-            if poison > 0 && topic.records % poison == 0 {
+            if poison > 0 && topic.records.is_multiple_of(poison) {
                 value = broken(topic.records, value);
             }
             topic.records += 1;

@@ -1,6 +1,5 @@
 //! Rows of `dead_letters`: what was rejected, with its bytes, its cause and its place.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -14,6 +13,7 @@ use onramp_schemas::tables;
 use sha2::{Digest, Sha256};
 
 use super::super::partition::{Partition, Record};
+use super::Placed;
 use super::duplicates::DAY_US;
 use crate::import::hex;
 
@@ -137,7 +137,7 @@ impl DeadLetterRows {
     }
 
     /// The sequences of the rows and the rows; none if there were none.
-    pub fn finish(&mut self) -> Result<Option<(Vec<Range<i64>>, RecordBatch)>, ArrowError> {
+    pub fn finish(&mut self) -> Result<Option<Placed>, ArrowError> {
         let mut taken = std::mem::take(self);
         let Some(mut received_at) = taken.received_at else { return Ok(None) };
         let mut columns: Vec<ArrayRef> = vec![Arc::new(taken.date.finish())];

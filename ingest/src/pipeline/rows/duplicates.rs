@@ -1,6 +1,5 @@
 //! Rows of `duplicates`: runs of dropped resends.
 
-use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{
@@ -12,6 +11,7 @@ use arrow::error::ArrowError;
 use onramp_schemas::tables;
 
 use super::super::partition::{Partition, Record};
+use super::Placed;
 
 /// Microseconds of a day.
 pub(super) const DAY_US: i64 = 86_400_000_000;
@@ -58,7 +58,7 @@ impl DuplicateRows {
     }
 
     /// The sequences of the runs, and the runs as rows; none if there were no resends.
-    pub fn finish(&mut self) -> Result<Option<(Vec<Range<i64>>, RecordBatch)>, ArrowError> {
+    pub fn finish(&mut self) -> Result<Option<Placed>, ArrowError> {
         let runs = std::mem::take(&mut self.runs);
         let Some(partition) = self.source_partition.as_ref().filter(|_| !runs.is_empty()) else {
             return Ok(None);
