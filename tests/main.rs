@@ -13,6 +13,7 @@ mod golden;
 mod http;
 mod import;
 mod kafka;
+mod numbers;
 mod operations;
 mod recommendations;
 mod s3;
