@@ -71,6 +71,29 @@ pub enum ComputeError {
         /// How often it was tried.
         attempts: usize,
     },
+    /// A report could not be kept.
+    #[error("report {report_id} could not be kept: the table reports did not take it; ask again")]
+    NotKept {
+        /// Its id.
+        report_id: String,
+    },
+    /// A row of `reports` that this program cannot read.
+    #[error(
+        "a row of the table reports cannot be read ({reason}); a newer onramp may have written it"
+    )]
+    KeptReport {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// A report that comes out otherwise now.
+    #[error(
+        "report {report_id} is gone: events that it was computed from are not in the lake any more; \
+         ask anew"
+    )]
+    Gone {
+        /// Its id.
+        report_id: String,
+    },
     /// Rows of `sessions` that this program did not write.
     #[error(
         "the table sessions holds a row that onramp did not write ({reason}); run `onramp rebuild`"

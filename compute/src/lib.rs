@@ -21,9 +21,13 @@ pub mod statistics;
 pub mod timeline;
 
 mod reporting;
+mod reports;
+mod reproduce;
 
 pub use engine::Engine;
 pub use error::ComputeError;
-pub use reporting::{Moment, ReportRequest, funnel_rates, report};
+pub use reporting::{Moment, ReportRequest, funnel_rates, kept_report, report};
+pub use reports::document;
+pub use reproduce::{Reproduced, reproduce};
 pub use session_list::session_list;
 pub use timeline::timeline;

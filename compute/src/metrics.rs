@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 
 use chrono_tz::Tz;
 use onramp_schemas::funnel::Funnel;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 pub mod calendar;
 pub mod cohorts;
@@ -73,7 +73,8 @@ pub struct Request {
 }
 
 /// Limits of judgement; the defaults are those of the definition.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
 pub struct Thresholds {
     /// Lower limit of a drop-off rate from which it is critical.
     pub severity_critical: f64,
@@ -112,7 +113,7 @@ impl Default for Thresholds {
 }
 
 /// What the caller saw of the events themselves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Input {
     /// Events read, duplicates included.
     pub events: u64,
@@ -153,6 +154,8 @@ const INTERVAL_NOTE: &str = "Intervals are 95 % and take sessions as independent
 /// A whole report. Times are RFC 3339 UTC, durations seconds, rates 0–1.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Report {
+    /// By which it can be asked for again. Filled in by the caller.
+    pub report_id: String,
     /// Only events up to here count.
     pub as_of: Instant,
     /// What was read: next sequence by source. Filled in by the caller.
@@ -266,6 +269,7 @@ pub fn report(request: &Request, populations: &[Population], input: &Input) -> R
     let (from, to) = (request.from, request.to);
     Report {
         as_of: Instant(request.as_of),
+        report_id: String::new(),
         positions: BTreeMap::new(),
         funnel: request.funnel.name.clone(),
         funnel_hash: request.funnel.hash(),

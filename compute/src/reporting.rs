@@ -1,5 +1,7 @@
 //! From a lake and a question to a report: catch up, load, compute.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, Days, NaiveDate};
 use chrono_tz::Tz;
 use onramp_lake::Lake;
@@ -8,11 +10,13 @@ use onramp_schemas::funnel::Funnel;
 use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::metrics::calendar::{Unit, local_midnight};
-use crate::metrics::population::Shape;
+use crate::metrics::population::{Population, Shape};
 use crate::metrics::rates::FunnelRates;
-use crate::metrics::{self, Report, Request, Thresholds};
+use crate::metrics::{self, Input, Report, Request, Thresholds};
+use crate::reports::{answer_before, keep, report_id};
 use crate::sessions::{
-    CaughtUp, LoadRequest, OnProgress, Settings, catch_up, count, input_counts, load, watermark,
+    CaughtUp, Dataset, LoadRequest, OnProgress, Positions, Settings, catch_up, count, input_counts,
+    load, watermark,
 };
 
 #[cfg(test)]
@@ -221,7 +225,40 @@ pub async fn report(
     progress: OnProgress<'_>,
 ) -> Result<Report, ComputeError> {
     let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
-    report_of(lake, funnel, request, engine, &caught_up).await
+    let (fixed, dataset, input) = basis(lake, funnel, request, engine, &caught_up).await?;
+    computed(&fixed, &Arc::new(dataset.populations), (dataset.positions, input)).await
+}
+
+/// The same, kept in the table `reports` so that it can be given again.
+///
+/// When an as-of instant is named and the same was asked before, only events up to it make a
+/// difference: without such the answer is the one that was given, to the byte.
+///
+/// # Errors
+/// As [`report`], and when the report cannot be kept.
+pub async fn kept_report(
+    lake: &Lake,
+    funnel: &Funnel,
+    request: &ReportRequest,
+    engine: &Engine,
+    settings: &Settings,
+    progress: OnProgress<'_>,
+) -> Result<Report, ComputeError> {
+    let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
+    let (fixed, dataset, input) = basis(lake, funnel, request, engine, &caught_up).await?;
+    let populations = Arc::new(dataset.populations);
+    if request.as_of.is_some()
+        && let Some(before) = answer_before(lake, engine, &fixed).await?
+    {
+        let as_then = (before.positions.clone(), before.data_quality);
+        let report = computed(&fixed, &populations, as_then).await?;
+        if before.is(&report) {
+            return Ok(report);
+        }
+    }
+    let report = computed(&fixed, &populations, (dataset.positions, input)).await?;
+    keep(lake, engine, request.now, &fixed, dataset.events_version, &report).await?;
+    Ok(report)
 }
 
 /// The standard funnel alone: the rates of a report's stages, from fewer columns than it reads.
@@ -242,22 +279,33 @@ pub async fn funnel_rates(
     Ok(FunnelRates::of(&Shape::new(funnel), &raw, &mature))
 }
 
-/// The report of a funnel from sessions as they were caught up.
-async fn report_of(
+/// What a report is computed from, of sessions as they were caught up.
+async fn basis(
     lake: &Lake,
     funnel: &Funnel,
     request: &ReportRequest,
     engine: &Engine,
     caught_up: &CaughtUp,
-) -> Result<Report, ComputeError> {
+) -> Result<(Request, Dataset, Input), ComputeError> {
     let (fixed, wanted) = fixed(lake, funnel, request, engine, caught_up).await?;
     let (dataset, input) = tokio::try_join!(
         load(lake, funnel, engine, caught_up, &wanted),
         input_counts(lake, &funnel.name, engine, caught_up, fixed.as_of),
     )?;
+    Ok((fixed, dataset, input))
+}
+
+/// The figures, with what was read for them: up to where, and what the events there were like.
+pub(crate) async fn computed(
+    request: &Request,
+    populations: &Arc<Vec<Population>>,
+    (positions, input): (Positions, Input),
+) -> Result<Report, ComputeError> {
+    let (request, populations) = (request.clone(), Arc::clone(populations));
     let computed = tokio::task::spawn_blocking(move || {
-        let mut report = metrics::report(&fixed, &dataset.populations, &input);
-        report.positions = dataset.positions;
+        let mut report = metrics::report(&request, &populations, &input);
+        report.report_id = report_id(&request, &positions);
+        report.positions = positions;
         report
     });
     computed.await.map_err(|error| {

@@ -7,7 +7,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use onramp_lake::{REWRITE_APP_ID, Snapshot};
+use onramp_lake::Snapshot;
 
 mod apply;
 mod catch_up;
@@ -19,7 +19,9 @@ mod encode;
 mod gather;
 mod keys;
 mod load;
+mod positions;
 mod rebuild;
+mod replay;
 mod row;
 mod seen;
 mod story;
@@ -31,12 +33,14 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use catch_up::catch_up;
-pub use counts::{input_counts, watermark};
+pub use counts::{input_counts, replayed_counts, watermark};
 pub(crate) use load::count;
 pub use load::{CLIENT_ID, Dataset, LoadRequest, load};
+pub use positions::{Positions, positions};
 pub use rebuild::{Rebuilt, rebuild};
 pub(crate) use seen::{Scope, Seen, each_seen};
 pub(crate) use story::{Story, StoryEvent, story};
+pub(crate) use replay::replay;
 
 /// Bounds of the work; the defaults suit a machine of any size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -99,12 +103,8 @@ impl CaughtUp {
     }
 
     /// The next sequence of each source: what was read lies before.
-    pub fn positions(&self) -> BTreeMap<String, i64> {
-        // A txn with a # tells something else of a source than its position.
-        let is_position = |app_id: &str| app_id != REWRITE_APP_ID && !app_id.contains('#');
-        let txns = self.events.iter().flat_map(|events| &events.txns);
-        let positions = txns.filter(|(app_id, _)| is_position(app_id));
-        positions.map(|(app_id, next)| (app_id.clone(), *next)).collect()
+    pub fn positions(&self) -> Positions {
+        self.events.as_deref().map(positions).unwrap_or_default()
     }
 }
 

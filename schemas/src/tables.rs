@@ -3,6 +3,7 @@
 mod dead_letters;
 mod duplicates;
 mod events;
+mod reports;
 mod sessions;
 
 use std::sync::Arc;
@@ -12,10 +13,11 @@ use arrow::datatypes::{DataType, Field, Fields, Schema, SchemaRef, TimeUnit};
 pub use dead_letters::DEAD_LETTERS;
 pub use duplicates::DUPLICATES;
 pub use events::EVENTS;
+pub use reports::REPORTS;
 pub use sessions::SESSIONS;
 
 /// Every table.
-pub const ALL: [&Table; 4] = [&EVENTS, &DEAD_LETTERS, &DUPLICATES, &SESSIONS];
+pub const ALL: [&Table; 5] = [&EVENTS, &DEAD_LETTERS, &DUPLICATES, &SESSIONS, &REPORTS];
 
 /// A table of the lake.
 #[derive(Debug)]

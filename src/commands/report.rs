@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use onramp_compute::metrics::{self, calendar::Unit};
 use onramp_compute::sessions::{self, Settings};
-use onramp_compute::{Moment, ReportRequest, report};
+use onramp_compute::{Moment, ReportRequest, document, kept_report, reproduce};
 use onramp_lake::Lake;
 
 use super::{Context, Ending};
@@ -21,6 +21,7 @@ Examples:
   onramp report --from 2026-03-01 --to 2026-04-01 --timezone Europe/Berlin
   onramp report --segment-by device,language --format json
   onramp report --trend week --timezone Europe/Berlin
+  onramp report --format json --reproduce 4f0c9a7d21b3e865
   onramp report --from 2026-03-23 --to 2026-03-30 --compare-from 2026-03-16 --compare-to 2026-03-23 --mix-by device"
 )]
 pub struct Report {
@@ -63,6 +64,16 @@ pub struct Report {
     /// … to this one (--format json) [default: the last]
     #[arg(long, value_name = "N", requires = "convert_from")]
     convert_to: Option<usize>,
+    /// Give a report of the table `reports` again, to the byte
+    #[arg(
+        long,
+        value_name = "ID",
+        conflicts_with_all = [
+            "funnel", "client_id", "from", "to", "timezone", "as_of", "segment_by", "compare_from", "mix_by",
+            "trend", "convert_from",
+        ]
+    )]
+    reproduce: Option<String>,
 }
 
 /// What the buckets of a trend are.
@@ -86,6 +97,9 @@ impl From<TrendBy> for Unit {
 impl Report {
     /// Reports.
     pub async fn run(self, context: &Context) -> anyhow::Result<Ending> {
+        if let Some(id) = &self.reproduce {
+            return again(context, id).await;
+        }
         let configured = &context.config().report;
         let timezone = context.timezone(self.timezone)?;
         let request = ReportRequest {
@@ -109,10 +123,23 @@ impl Report {
     }
 }
 
-/// The report of one funnel, with a bar while its sessions are brought up to date.
+/// Prints a report that was given before.
+async fn again(context: &Context, id: &str) -> anyhow::Result<Ending> {
+    let given = reproduce(&context.lake()?, id, &context.engine()?).await?;
+    if let Some(version) = &given.given_by {
+        context.say(&format!(
+            "report {id} was given by onramp {version}; this is {}, and what it says may differ",
+            given.report.program_version
+        ));
+    }
+    print(context.format, &given.report)?;
+    Ok(Ending::Done)
+}
+
+/// The report of one funnel, kept in the lake, with a bar while its sessions are brought up to date.
 ///
 /// # Errors
-/// No such funnel, and as [`report`].
+/// No such funnel, and as [`kept_report`].
 pub async fn computed(
     context: &Context,
     lake: &Lake,
@@ -125,7 +152,7 @@ pub async fn computed(
     let progress = context.progress();
     progress.steps(0, &format!("folding {}", funnel.name));
     let told = |at: sessions::Progress| progress.of(at.events_read, at.events_total);
-    let report = report(lake, funnel, request, &engine, &Settings::default(), &told).await?;
+    let report = kept_report(lake, funnel, request, &engine, &Settings::default(), &told).await?;
     progress.done();
     Ok(report)
 }
@@ -137,7 +164,7 @@ pub async fn computed(
 pub fn print(format: Format, report: &metrics::Report) -> std::io::Result<()> {
     match format {
         Format::Table => output::write(&output::report::terminal(report)),
-        Format::Json => output::document(report),
+        Format::Json => output::write(&document(report)),
         Format::Csv => output::write(&output::report::sheet(report).csv()),
         Format::Markdown => output::write(&output::report::markdown(report)),
     }

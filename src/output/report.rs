@@ -165,11 +165,13 @@ fn quality(report: &Report) -> String {
     let input = &report.data_quality;
     format!(
         "\nData: {} events, {} duplicates ({} of them differing), {} later than the as-of instant.\n\
-         Intervals are 95 % and take sessions as independent; those of one person are not.\n",
+         Intervals are 95 % and take sessions as independent; those of one person are not.\n\
+         `onramp report --reproduce {}` gives this report again.\n",
         count(input.events),
         count(input.duplicates),
         count(input.conflicting_duplicates),
         count(input.after_as_of),
+        report.report_id,
     )
 }
 

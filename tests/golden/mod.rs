@@ -1,11 +1,7 @@
 //! The golden cases, end to end: imported and reported by the binary, compared field by field.
 
 pub mod compare;
-<<<<<<< HEAD
-mod mapping;
-=======
 pub mod mapping;
->>>>>>> e86e241 (Hold every figure against a plain reading of its definition over random logs)
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -269,7 +269,7 @@ impl Job<'_> {
         only: Option<&Unclear>,
     ) -> Result<Gather, ComputeError> {
         let events = LakeTable::of_files(self.lake, &EVENTS, files);
-        Gather::start(self.context, events, self.definition, only).await
+        Gather::start(self.context, events, self.definition, only.map(Unclear::filter)).await
     }
 
     /// Tells how many events of this step were read.

@@ -14,6 +14,7 @@ use super::CaughtUp;
 use super::catch_up::own_files;
 use super::gather::greatest;
 use super::load::instant;
+use super::positions::{Positions, before, positions};
 use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::metrics::Input;
@@ -64,10 +65,7 @@ pub async fn input_counts(
     };
     let context = engine.session(lake);
     let counter = Counter { lake, context: &context };
-    let dropped = match lake.open_table(&DUPLICATES).await? {
-        Some(table) => counter.dropped(&table.snapshot().await?).await?,
-        None => [0, 0],
-    };
+    let dropped = counter.dropped(&positions(events)).await?;
     let accepted = counter.table(&EVENTS, events.files.clone())?;
     let [accepted] = counter.row(accepted, vec![count(lit(1))]).await?;
     let folded = counter.table(&SESSIONS, own_files(sessions, funnel))?;
@@ -76,6 +74,34 @@ pub async fn input_counts(
     let [after_as_of] = counter
         .row(identities(later, col("occurred_at").gt(instant(as_of)))?, vec![count(lit(1))])
         .await?;
+    Ok(Input {
+        events: accepted + dropped[0],
+        duplicates: dropped[0] + accepted.saturating_sub(distinct),
+        conflicting_duplicates: dropped[1],
+        after_as_of,
+    })
+}
+
+/// The same of the events before some positions, counted anew.
+///
+/// # Errors
+/// When the lake or the engine fails.
+pub async fn replayed_counts(
+    lake: &Lake,
+    engine: &Engine,
+    (events, positions): (&Snapshot, &Positions),
+    as_of: i64,
+) -> Result<Input, ComputeError> {
+    let context = engine.session(lake);
+    let counter = Counter { lake, context: &context };
+    let dropped = counter.dropped(positions).await?;
+    let read = before(&Arc::new(positions.clone()), "sequence");
+    let events = || counter.table(&EVENTS, events.files.clone());
+    let all = events()?.filter(read.clone()).map_err(failed)?;
+    let [accepted] = counter.row(all, vec![count(lit(1))]).await?;
+    let [distinct] = counter.row(identities(events()?, read.clone())?, vec![count(lit(1))]).await?;
+    let later = read.and(col("occurred_at").gt(instant(as_of)));
+    let [after_as_of] = counter.row(identities(events()?, later)?, vec![count(lit(1))]).await?;
     Ok(Input {
         events: accepted + dropped[0],
         duplicates: dropped[0] + accepted.saturating_sub(distinct),
@@ -99,12 +125,16 @@ impl Counter<'_> {
         self.context.read_table(Arc::new(table)).map_err(failed)
     }
 
-    /// Resends that ingest dropped, and those of them that differ.
-    async fn dropped(&self, duplicates: &Snapshot) -> Result<[u64; 2], ComputeError> {
+    /// Resends before these positions that ingest dropped, and those of them that differ.
+    async fn dropped(&self, positions: &Positions) -> Result<[u64; 2], ComputeError> {
+        let Some(table) = self.lake.open_table(&DUPLICATES).await? else { return Ok([0, 0]) };
+        let duplicates = table.snapshot().await?;
         let length = col("last_sequence") - col("first_sequence") + lit(1_i64);
         let differing =
             when(col("content_differs"), length.clone()).otherwise(lit(0_i64)).map_err(failed)?;
-        let frame = self.table(&DUPLICATES, duplicates.files.clone())?;
+        // Rows may stand there for which the events do not yet.
+        let read = before(&Arc::new(positions.clone()), "last_sequence");
+        let frame = self.table(&DUPLICATES, duplicates.files)?.filter(read).map_err(failed)?;
         self.row(frame, vec![sum(length), sum(differing)]).await
     }
 

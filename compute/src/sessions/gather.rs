@@ -15,7 +15,6 @@ use futures::TryStreamExt;
 use xxhash_rust::xxh3::{Xxh3, xxh3_128};
 
 use super::definition::Definition;
-use super::derive::Unclear;
 use crate::error::ComputeError;
 use crate::scan::LakeTable;
 
@@ -64,20 +63,21 @@ pub(crate) struct Gather {
 }
 
 impl Gather {
-    /// Starts reading. `only`: these sessions alone, with what tells copies of one event apart.
+    /// Starts reading. `only`: these events alone, with what tells copies of one event apart.
     pub async fn start(
         context: &SessionContext,
         events: LakeTable,
         definition: &Definition,
-        only: Option<&Unclear>,
+        only: Option<Expr>,
     ) -> Result<Self, ComputeError> {
         let failed = |source| ComputeError::query("read events", source);
-        let events = if only.is_some() { events.with_row_filter() } else { events };
+        let exact = only.is_some();
+        let events = if exact { events.with_row_filter() } else { events };
         let mut frame = context.read_table(Arc::new(events)).map_err(failed)?;
         if let Some(only) = only {
-            frame = frame.filter(only.filter()).map_err(failed)?;
+            frame = frame.filter(only).map_err(failed)?;
         }
-        let stream = sorted(frame, definition.projection(only.is_some())).map_err(failed)?;
+        let stream = sorted(frame, definition.projection(exact)).map_err(failed)?;
         let stream = stream.execute_stream().await.map_err(failed)?;
         Ok(Self { stream, open: Vec::new(), source: Arc::from(""), events_read: 0 })
     }

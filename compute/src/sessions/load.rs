@@ -3,7 +3,7 @@
 //! A row tells what its session came to by its last event. As of an instant before that the session
 //! is folded from its digests, and where these were left out from its events.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use datafusion::common::ScalarValue;
@@ -19,6 +19,7 @@ use super::CaughtUp;
 use super::catch_up::own_files;
 use super::columns::Columns;
 use super::definition::Definition;
+use super::positions::{Positions, positions};
 use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::metrics::population::{Counts, Population, Scope};
@@ -30,6 +31,7 @@ mod properties;
 mod scan;
 mod sinks;
 
+pub(super) use past::refold;
 use scan::Sink;
 use sinks::{Collected, Counted};
 
@@ -56,7 +58,7 @@ pub struct Dataset {
     /// The sessions of each period of the request.
     pub populations: Vec<Population>,
     /// The next sequence of each source: what was read lies before.
-    pub positions: BTreeMap<String, i64>,
+    pub positions: Positions,
     /// The version of `events` that was folded.
     pub events_version: i64,
 }
@@ -126,13 +128,11 @@ impl<'a> Loader<'a> {
         let events = caught_up.events.as_ref().ok_or_else(empty)?;
         let table = caught_up.sessions.as_ref().ok_or_else(empty)?;
         let context = engine.session(lake);
-        let mut seen = BTreeSet::new();
-        let names = request.attributes.iter().filter(|name| seen.insert(name.as_str()));
         Ok(Self {
             lake,
             definition: Definition::compile(&context, funnel)?,
             context,
-            names: names.cloned().collect(),
+            names: distinct(&request.attributes).into(),
             request,
             events,
             files: own_files(table, &funnel.name),
@@ -204,6 +204,12 @@ impl<'a> Loader<'a> {
         }
         Ok(known)
     }
+}
+
+/// The attributes that are wanted, each once.
+pub(super) fn distinct(names: &[String]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    names.iter().filter(|name| seen.insert(name.as_str())).cloned().collect()
 }
 
 /// Whether a file may hold sessions of the scope, by what the log says of it.

@@ -1,7 +1,7 @@
 //! How rows lie in the files of each table, and which files are worth merging.
 
 use onramp_lake::DataFile;
-use onramp_schemas::tables::{DEAD_LETTERS, DUPLICATES, EVENTS, Table};
+use onramp_schemas::tables::{DEAD_LETTERS, DUPLICATES, EVENTS, REPORTS, Table};
 
 use super::Settings;
 
@@ -16,7 +16,7 @@ pub(super) struct Layout {
 }
 
 /// The tables that are compacted. `sessions` is not: copy-on-write fills its files up by itself.
-pub(super) static LAYOUTS: [Layout; 3] = [
+pub(super) static LAYOUTS: [Layout; 4] = [
     Layout {
         table: &EVENTS,
         sort: &["session_key", "occurred_at", "id"],
@@ -24,6 +24,7 @@ pub(super) static LAYOUTS: [Layout; 3] = [
     },
     Layout { table: &DEAD_LETTERS, sort: &["source_partition", "sequence"], key: None },
     Layout { table: &DUPLICATES, sort: &["source_partition", "first_sequence"], key: None },
+    Layout { table: &REPORTS, sort: &["created_at", "report_id"], key: None },
 ];
 
 impl Layout {

@@ -15,8 +15,9 @@ use crate::fold::{Session, fold};
 use crate::metrics::population::Scope;
 use crate::scan::LakeTable;
 use crate::sessions::columns::Columns;
+use crate::sessions::definition::Definition;
 use crate::sessions::derive::Unclear;
-use crate::sessions::gather::Gather;
+use crate::sessions::gather::{Gather, SessionEvents};
 use crate::sessions::row::{Folded, NeedsEvents};
 
 impl Loader<'_> {
@@ -92,7 +93,7 @@ impl Loader<'_> {
                 continue;
             };
             let opened = folded.opening.is_some();
-            let attributes = self.attributes(&name.0, |wanted| {
+            let attributes = attributes(&self.names, &name.0, |wanted| {
                 let mut pairs = lent.pairs(row).filter(|_| opened);
                 pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
             });
@@ -110,38 +111,45 @@ impl Loader<'_> {
     ) -> Result<(), ComputeError> {
         let events = LakeTable::of_files(self.lake, &EVENTS, self.events.files.clone());
         let mut gather =
-            Gather::start(&self.context, events, &self.definition, Some(unclear)).await?;
+            Gather::start(&self.context, events, &self.definition, Some(unclear.filter())).await?;
         while let Some(some) = gather.next().await? {
             for session in some.into_iter().filter(|session| unclear.wants(session)) {
-                let (client_id, session_id) = (session.client_id, session.session_id);
-                let all = Folded::new(&self.definition, session.events).map_err(|NeedsEvents| {
-                    ComputeError::Damaged {
-                        reason: format!("session {session_id:?} of {client_id:?} cannot be folded"),
-                    }
-                })?;
-                let rules = &self.definition.rules;
-                let Some(folded) = fold(&all.digests, rules, self.request.as_of) else {
-                    continue;
-                };
-                let lent =
-                    folded.opening.map(|opening| all.attributes(opening)).unwrap_or_default();
-                let find = |wanted: &str| lent.get(wanted).map(String::as_str);
-                let attributes = self.attributes(&client_id, find);
-                sink.add_session(&Session { client_id, session_id, attributes, folded });
+                let as_of = self.request.as_of;
+                let folded = refold(&self.definition, &self.names, as_of, session)?;
+                folded.iter().for_each(|session| sink.add_session(session));
             }
         }
         Ok(())
     }
+}
 
-    fn attributes<'a>(
-        &self,
-        client: &Arc<str>,
-        find: impl Fn(&str) -> Option<&'a str>,
-    ) -> Box<[Option<Arc<str>>]> {
-        let one = |name: &String| match name.as_str() {
-            CLIENT_ID => Some(Arc::clone(client)),
-            name => find(name).map(Arc::from),
-        };
-        self.names.iter().map(one).collect()
-    }
+/// Folds a session from all its events, read in full; `None`: none of them is that old.
+pub(in crate::sessions) fn refold(
+    definition: &Definition,
+    names: &[String],
+    as_of: i64,
+    session: SessionEvents,
+) -> Result<Option<Session>, ComputeError> {
+    let (client_id, session_id) = (session.client_id, session.session_id);
+    let all =
+        Folded::new(definition, session.events).map_err(|NeedsEvents| ComputeError::Damaged {
+            reason: format!("session {session_id:?} of {client_id:?} cannot be folded"),
+        })?;
+    let Some(folded) = fold(&all.digests, &definition.rules, as_of) else { return Ok(None) };
+    let lent = folded.opening.map(|opening| all.attributes(opening)).unwrap_or_default();
+    let find = |wanted: &str| lent.get(wanted).map(String::as_str);
+    let attributes = attributes(names, &client_id, find);
+    Ok(Some(Session { client_id, session_id, attributes, folded }))
+}
+
+fn attributes<'a>(
+    names: &[String],
+    client: &Arc<str>,
+    find: impl Fn(&str) -> Option<&'a str>,
+) -> Box<[Option<Arc<str>>]> {
+    let one = |name: &String| match name.as_str() {
+        CLIENT_ID => Some(Arc::clone(client)),
+        name => find(name).map(Arc::from),
+    };
+    names.iter().map(one).collect()
 }
