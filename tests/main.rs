@@ -4,6 +4,7 @@
 
 mod analysts;
 mod bad_input;
+mod bad_numbers;
 mod cli;
 mod compact;
 mod deploy;
@@ -16,6 +17,7 @@ mod kafka;
 mod numbers;
 mod operations;
 mod recommendations;
+mod reports;
 mod s3;
 mod session;
 mod support;

@@ -9,6 +9,7 @@ mod model;
 mod statistics;
 mod world;
 
+use proptest::prop_assert_eq;
 use proptest::test_runner::{Config, RngAlgorithm, TestCaseError, TestRng, TestRunner};
 use serde_json::{Value, json};
 
@@ -65,7 +66,7 @@ fn agree(world: &World) -> Result<usize, TestCaseError> {
         let import = ["import", path.to_str().expect("a Unicode path"), "--namespace", "com.acme"];
         let import = scene.run(common.into_iter().chain(import));
         let accounted = import.succeeded().json();
-        prop_assert_eq_json(&accounted["rejected"], &json!({}))?;
+        prop_assert_eq!(&accounted["rejected"], &json!({}));
         if !file
             && let Some((funnel, _)) = world.asked.first()
             && !lines.is_empty()
@@ -89,15 +90,11 @@ fn agree(world: &World) -> Result<usize, TestCaseError> {
             let reason = format!("of {}:\n{}", funnel.name, shown.join("\n"));
             return Err(TestCaseError::fail(reason));
         }
+        let id = report["report_id"].as_str().expect("a report has an id");
+        let again = scene.run(common.into_iter().chain(["report", "--reproduce", id])).succeeded();
+        prop_assert_eq!(again.json(), report, "given again");
     }
     Ok(compared)
-}
-
-fn prop_assert_eq_json(found: &Value, expected: &Value) -> Result<(), TestCaseError> {
-    match found == expected {
-        true => Ok(()),
-        false => Err(TestCaseError::fail(format!("{found}, expected {expected}"))),
-    }
 }
 
 /// The whole document by the definitions.
