@@ -16,7 +16,7 @@ use crate::metrics::{self, Input, Report, Request, Thresholds};
 use crate::reports::{answer_before, keep, report_id};
 use crate::sessions::{
     CaughtUp, Dataset, LoadRequest, OnProgress, Positions, Settings, catch_up, count, input_counts,
-    load, watermark,
+    knows_client, load, watermark,
 };
 
 #[cfg(test)]

@@ -12,6 +12,9 @@ use crate::reporting::computed;
 use crate::reports::find;
 use crate::sessions::{replay, replayed_counts};
 
+#[cfg(test)]
+mod tests;
+
 /// A report given again.
 #[derive(Clone, Debug)]
 pub struct Reproduced {

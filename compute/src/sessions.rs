@@ -33,7 +33,7 @@ pub(crate) mod fixture;
 mod tests;
 
 pub use catch_up::catch_up;
-pub use counts::{input_counts, replayed_counts, watermark};
+pub use counts::{input_counts, knows_client, replayed_counts, watermark};
 pub(crate) use load::count;
 pub use load::{CLIENT_ID, Dataset, LoadRequest, load};
 pub use positions::{Positions, positions};

@@ -47,6 +47,24 @@ pub async fn watermark(
     greatest(&engine.session(lake), table, "occurred_at").await
 }
 
+/// Whether there is an event of this client.
+///
+/// # Errors
+/// When the lake or the engine fails.
+pub async fn knows_client(
+    lake: &Lake,
+    engine: &Engine,
+    events: &Snapshot,
+    client_id: &str,
+) -> Result<bool, ComputeError> {
+    let table = LakeTable::of_files(lake, &EVENTS, events.files.clone());
+    let own = col("client_id").eq(lit(client_id));
+    let frame = engine.session(lake).read_table(Arc::new(table)).map_err(failed)?;
+    let frame = frame.filter(own).and_then(|frame| frame.limit(0, Some(1))).map_err(failed)?;
+    let found = frame.collect().await.map_err(failed)?;
+    Ok(found.iter().any(|batch| batch.num_rows() > 0))
+}
+
 /// Counts events as a report tells them: over all clients, whatever the period.
 ///
 /// Conflicting duplicates are those that ingest saw within its window.
