@@ -325,6 +325,14 @@ pub(crate) async fn fixed(
     caught_up: &CaughtUp,
 ) -> Result<(Request, LoadRequest), ComputeError> {
     let fixed = request.fixed(funnel, newest(lake, engine, caught_up).await?)?;
+    if let (Some(client), Some(events)) = (&fixed.client_id, &caught_up.events)
+        && !knows_client(lake, engine, events, client).await?
+    {
+        return Err(ComputeError::Request(format!(
+            "the lake holds no event of client {client:?}; `onramp sql \"SELECT DISTINCT client_id \
+             FROM events\"` lists those that it knows"
+        )));
+    }
     let wanted = LoadRequest {
         as_of: fixed.as_of,
         attributes: fixed.attributes(),

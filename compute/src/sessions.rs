@@ -4,7 +4,6 @@
 //! events alone, so that catching up in any pieces gives the rows of a rebuild. It computes no
 //! metric: [`load`] hands folded sessions to those who do.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use onramp_lake::Snapshot;
