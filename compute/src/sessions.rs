@@ -37,9 +37,9 @@ pub(crate) use load::count;
 pub use load::{CLIENT_ID, Dataset, LoadRequest, load};
 pub use positions::{Positions, positions};
 pub use rebuild::{Rebuilt, rebuild};
+pub(crate) use replay::replay;
 pub(crate) use seen::{Scope, Seen, each_seen};
 pub(crate) use story::{Story, StoryEvent, story};
-pub(crate) use replay::replay;
 
 /// Bounds of the work; the defaults suit a machine of any size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -19,7 +19,7 @@ use super::CaughtUp;
 use super::catch_up::own_files;
 use super::columns::Columns;
 use super::definition::Definition;
-use super::positions::{Positions, positions};
+use super::positions::Positions;
 use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::metrics::population::{Counts, Population, Scope};

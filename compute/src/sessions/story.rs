@@ -101,7 +101,7 @@ pub(crate) async fn stories(
 ) -> Result<Vec<Story>, ComputeError> {
     let mut stories = Vec::new();
     let events = LakeTable::of_files(lake, &EVENTS, events.files.clone());
-    let mut gather = Gather::start(context, events, definition, Some(only)).await?;
+    let mut gather = Gather::start(context, events, definition, Some(only.filter())).await?;
     while let Some(some) = gather.next().await? {
         for session in some.into_iter().filter(|session| only.wants(session)) {
             let (client_id, session_id) = (session.client_id, session.session_id);
