@@ -177,8 +177,7 @@ impl Counter<'_> {
 
 /// One row for each distinct event.
 fn identities(events: DataFrame, filter: Expr) -> Result<DataFrame, ComputeError> {
-    // Copies are found within a session: across sessions nobody looks for them.
-    let identity = ["client_id", "session_id", "source", "id"].map(col);
+    let identity = ["client_id", "source", "id"].map(col);
     events
         .filter(filter)
         .map_err(failed)?
