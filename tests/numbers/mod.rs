@@ -26,7 +26,7 @@ fn variable(name: &str) -> Option<u64> {
 
 #[test]
 fn numbers_are_what_their_definitions_say() {
-    let seed = variable("ONRAMP_NUMBERS_SEED").unwrap_or_else(|| u64::from(std::process::id()));
+    let seed = variable("ONRAMP_NUMBERS_SEED").unwrap_or(1);
     let cases = variable("ONRAMP_NUMBERS_CASES").unwrap_or(8) as u32;
     let bytes: Vec<u8> = (0..4).flat_map(|part: u64| (seed + part).to_le_bytes()).collect();
     let config = Config {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
+use datafusion::common::JoinType;
 use datafusion::functions_aggregate::expr_fn::{count, sum};
 use datafusion::logical_expr::{Expr, col, lit, when};
 use datafusion::prelude::{DataFrame, SessionContext};
@@ -88,10 +89,7 @@ pub async fn input_counts(
     let [accepted] = counter.row(accepted, vec![count(lit(1))]).await?;
     let folded = counter.table(&SESSIONS, own_files(sessions, funnel))?;
     let [distinct] = counter.row(folded, vec![sum(col("events"))]).await?;
-    let later = counter.table(&EVENTS, events.files.clone())?;
-    let [after_as_of] = counter
-        .row(identities(later, col("occurred_at").gt(instant(as_of)))?, vec![count(lit(1))])
-        .await?;
+    let after_as_of = counter.after(|| counter.table(&EVENTS, events.files.clone()), as_of).await?;
     Ok(Input {
         events: accepted + dropped[0],
         duplicates: dropped[0] + accepted.saturating_sub(distinct),
@@ -114,12 +112,14 @@ pub async fn replayed_counts(
     let counter = Counter { lake, context: &context };
     let dropped = counter.dropped(positions).await?;
     let read = before(&Arc::new(positions.clone()), "sequence");
-    let events = || counter.table(&EVENTS, events.files.clone());
-    let all = events()?.filter(read.clone()).map_err(failed)?;
-    let [accepted] = counter.row(all, vec![count(lit(1))]).await?;
-    let [distinct] = counter.row(identities(events()?, read.clone())?, vec![count(lit(1))]).await?;
-    let later = read.and(col("occurred_at").gt(instant(as_of)));
-    let [after_as_of] = counter.row(identities(events()?, later)?, vec![count(lit(1))]).await?;
+    let events =
+        || counter.table(&EVENTS, events.files.clone())?.filter(read.clone()).map_err(failed);
+    let [accepted] = counter.row(events()?, vec![count(lit(1))]).await?;
+    // As the sessions count them: copies in two sessions are two events.
+    let folded = ["client_id", "session_id", "source", "id"].map(col);
+    let folded = events()?.select(folded).and_then(DataFrame::distinct).map_err(failed)?;
+    let [distinct] = counter.row(folded, vec![count(lit(1))]).await?;
+    let after_as_of = counter.after(events, as_of).await?;
     Ok(Input {
         events: accepted + dropped[0],
         duplicates: dropped[0] + accepted.saturating_sub(distinct),
@@ -141,6 +141,32 @@ impl Counter<'_> {
     ) -> Result<DataFrame, ComputeError> {
         let table = LakeTable::of_files(self.lake, table, files);
         self.context.read_table(Arc::new(table)).map_err(failed)
+    }
+
+    /// Distinct events of which every copy is later than an instant.
+    async fn after(
+        &self,
+        events: impl Fn() -> Result<DataFrame, ComputeError>,
+        as_of: i64,
+    ) -> Result<u64, ComputeError> {
+        const IDENTITY: [&str; 3] = ["client_id", "source", "id"];
+        let later = events()?
+            .filter(col("occurred_at").gt(instant(as_of)))
+            .and_then(|later| later.select(IDENTITY.map(col))?.distinct())
+            .map_err(failed)?;
+        let [all] = self.row(later.clone(), vec![count(lit(1))]).await?;
+        // As of the newest event there are none, and nothing more is read.
+        if all == 0 {
+            return Ok(0);
+        }
+        let earlier = events()?
+            .filter(col("occurred_at").lt_eq(instant(as_of)))
+            .and_then(|earlier| earlier.select(IDENTITY.map(col)))
+            .map_err(failed)?;
+        let after =
+            later.join(earlier, JoinType::LeftAnti, &IDENTITY, &IDENTITY, None).map_err(failed)?;
+        let [after] = self.row(after, vec![count(lit(1))]).await?;
+        Ok(after)
     }
 
     /// Resends before these positions that ingest dropped, and those of them that differ.
@@ -173,18 +199,6 @@ impl Counter<'_> {
         }
         Ok(row)
     }
-}
-
-/// One row for each distinct event.
-fn identities(events: DataFrame, filter: Expr) -> Result<DataFrame, ComputeError> {
-    let identity = ["client_id", "source", "id"].map(col);
-    events
-        .filter(filter)
-        .map_err(failed)?
-        .select(identity)
-        .map_err(failed)?
-        .distinct()
-        .map_err(failed)
 }
 
 fn failed(source: datafusion::error::DataFusionError) -> ComputeError {
