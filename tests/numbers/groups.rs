@@ -183,11 +183,11 @@ impl Frame<'_> {
         for (stage, row) in stages.iter().enumerate().skip(1) {
             let mut both = ["from_start", "from_previous"]
                 .map(|rate| row[rate]["p"].as_f64().map(|p| (p, vec![(stage, rate)])));
-            if self.funnel.previous(stage) == 0 {
-                if let [Some((_, shown)), second] = &mut both {
-                    shown.push((stage, "from_previous"));
-                    *second = None;
-                }
+            if self.funnel.previous(stage) == 0
+                && let [Some((_, shown)), second] = &mut both
+            {
+                shown.push((stage, "from_previous"));
+                *second = None;
             }
             family.extend(both.into_iter().flatten());
         }

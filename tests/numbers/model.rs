@@ -147,10 +147,10 @@ impl Story<'_> {
     fn unordered(&mut self, t: &mut [Option<i64>], by_name: &mut [bool]) -> usize {
         let Some(started) = t[0] else { return 0 };
         let mut times = vec![started];
-        for stage in 1..t.len() {
+        for (stage, reached) in by_name.iter_mut().enumerate().take(t.len()).skip(1) {
             if let Some(at) = self.take(stage, started, self.window_end(started)) {
                 times.push(at);
-                by_name[stage] = true;
+                *reached = true;
             }
         }
         times.sort_unstable();
@@ -191,9 +191,9 @@ impl Story<'_> {
             };
             let end = t[pair[1]].unwrap_or_else(open);
             let mut from = previous;
-            for stage in pair[0] + 1..pair[1] {
-                t[stage] = self.take(stage, from, end.min(self.step_end(stage, previous)));
-                from = t[stage].unwrap_or(from);
+            for (stage, reached) in t.iter_mut().enumerate().take(pair[1]).skip(pair[0] + 1) {
+                *reached = self.take(stage, from, end.min(self.step_end(stage, previous)));
+                from = reached.unwrap_or(from);
             }
         }
         furthest

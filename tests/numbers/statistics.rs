@@ -223,7 +223,7 @@ pub fn aalen_johansen(watched: &[Watched], within: i64) -> [Value; 4] {
     let mut variance = 0.0;
     for &(n, own, all, before, so_far) in &rows {
         if all < n {
-            variance += (reaching - so_far as f64).powi(2) * all / (n * (n - all));
+            variance += (reaching - so_far).powi(2) * all / (n * (n - all));
         }
         variance += before * before * own * (n - own) / n.powi(3);
         variance -= 2.0 * (reaching - so_far) * before * own / (n * n);
