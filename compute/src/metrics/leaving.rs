@@ -164,6 +164,9 @@ impl Exits {
 pub(super) fn codes(population: &Population, row: usize, during: Range<i64>) -> Vec<&str> {
     let errors = population.errors(row).filter(|(at, _)| during.contains(at));
     let mut codes: Vec<&str> = errors.map(|(_, code)| code).collect();
+    if codes.len() < 2 {
+        return codes;
+    }
     codes.sort_unstable();
     codes.dedup();
     codes

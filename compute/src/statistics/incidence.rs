@@ -87,8 +87,7 @@ pub fn incidence(watched: Watched<'_>, times: &[i64]) -> Incidence {
         if median.median.is_none() && step.survival <= HALF {
             median.median = reached;
         }
-        let may_be_high = median.high.is_none() && step.survival <= HALF + MARGIN;
-        if may_be_high && step.survival_limits().high <= HALF {
+        if median.high.is_none() && step.may_be_high() && step.survival_limits().high <= HALF {
             median.high = reached;
         }
         last = Some(step);
@@ -98,8 +97,8 @@ pub fn incidence(watched: Watched<'_>, times: &[i64]) -> Incidence {
 }
 
 const HALF: f64 = 0.5 + TOLERANCE;
-/// Far above what rounding can do to a limit, far below any difference that matters.
-const MARGIN: f64 = 1e-9;
+/// What `−ln` of a limit must reach, less far more than rounding can do to it.
+const NEARLY_LN_2: f64 = std::f64::consts::LN_2 - 1e-9;
 
 impl Step {
     /// Incidence after this step, with its interval.
@@ -120,13 +119,24 @@ impl Step {
         Interval { low: self.survival.powf(theta.exp()), high: self.survival.powf((-theta).exp()) }
     }
 
-    /// Whether the lower limit may be one half or less; false where a bound that costs no logarithm
-    /// rules it out. With `L = −ln S` the limit is `exp(−L e^θ)`, `1 − S ≤ L ≤ (1 − S)/√S`, and
-    /// `e^θ ≤ 1 + θ + θ²` up to θ = 1.
+    /// Whether the lower limit, `exp(−L e^θ)` with `L = −ln S`, may be one half or less; false where
+    /// a bound that costs no logarithm rules it out: `e^θ ≤ 1 + θ + θ²` up to θ = 1.
     fn may_be_low(&self) -> bool {
-        let lost = 1.0 - self.survival;
-        let theta = Z_95 * self.greenwood.sqrt() / lost;
-        let most = lost / self.survival.sqrt() * (1.0 + theta + theta * theta);
-        !(theta <= 1.0 && most < 0.69)
+        let theta = Z_95 * self.greenwood.sqrt() / (1.0 - self.survival);
+        let most = self.greatest_hazard() * (1.0 + theta + theta * theta);
+        !(theta <= 1.0 && most < NEARLY_LN_2)
+    }
+
+    /// The same of the upper limit, `exp(−L e^−θ)`: `e^−θ ≤ 1 − θ + θ²/2`.
+    fn may_be_high(&self) -> bool {
+        let greatest = self.greatest_hazard();
+        let theta = Z_95 * self.greenwood.sqrt() / greatest;
+        let most = greatest * (1.0 - theta + theta * theta / 2.0);
+        !(most < NEARLY_LN_2)
+    }
+
+    /// A bound of `L = −ln S` from above, met at one half: `L = ln 2 + ln(1/2S) ≤ ln 2 + 1/2S − 1`.
+    fn greatest_hazard(&self) -> f64 {
+        std::f64::consts::LN_2 - 1.0 + 0.5 / self.survival
     }
 }

@@ -33,29 +33,30 @@ static ERROR: Kind = Struct(&ERROR_COLUMNS);
 static ERROR_COLUMNS: [Column; 2] =
     [required("occurred_at", Timestamp, "When it happened."), required("code", Text, "Its code.")];
 
-// Those from `events` on hold as of the row's last event and any later instant.
+// What a report reads stands together, and first what the funnel alone needs: of a file one range is read.
+// Columns from `furthest_stage` to `errors` hold as of the row's last event and any later instant.
 static COLUMNS: [Column; 23] = [
     required("funnel", Text, "The funnel's name; a partition column."),
     required("started_date", Date, "UTC date of `started_at`, else of the first event."),
     required("funnel_hash", Text, "The definition that the row was folded by."),
-    required("client_id", Text, "The tenant."),
     required("session_id", Text, "The session."),
     required("session_key", Int64, "xxh3-64 of client and session id: rows are sorted by it."),
+    required("client_id", Text, "The tenant."),
     optional("started_at", Timestamp, "First event of stage 1; null: an orphan."),
-    required("stage_at", List(&STAGE_AT), "When each stage was reached; null: it was not."),
     required("furthest_stage", Int32, "The last required stage reached, from 1; 0: none."),
-    required("first_event_at", Timestamp, "First event of any kind."),
-    required("last_event_at", Timestamp, "Last activity."),
-    required("last_seen_at", Timestamp, "Last event of any kind."),
-    required("attributes", TextMap, "The opening event's payload fields as text."),
-    optional("digests", List(&DIGEST), "What the fold needs of each event; null once sealed."),
-    required("truncated", Bool, "Whether digests beyond the bound were left out."),
-    optional("events", Int64, "Distinct events."),
     optional("reached", Int32, "Bit k−1: stage k was reached, by its own name."),
     optional("reached_in_horizon", Int32, "Bit k−1: `stage_at[k]` lies within the horizon."),
     optional("excluded", Bool, "Whether an exclusion takes the session out of every count."),
+    required("stage_at", List(&STAGE_AT), "When each stage was reached; null: it was not."),
+    required("first_event_at", Timestamp, "First event of any kind."),
+    required("last_event_at", Timestamp, "Last activity."),
     optional("given_up", Bool, "Whether an abandonment stands that no activity followed."),
     optional("interrupted_at", Timestamp, "In strict order: what interrupted the furthest stage."),
     optional("loss_reason", Text, "The reason that the session gives, should it be lost."),
     optional("errors", List(&ERROR), "Errors with a code, in order."),
+    required("last_seen_at", Timestamp, "Last event of any kind."),
+    optional("events", Int64, "Distinct events."),
+    required("attributes", TextMap, "The opening event's payload fields as text."),
+    optional("digests", List(&DIGEST), "What the fold needs of each event; null once sealed."),
+    required("truncated", Bool, "Whether digests beyond the bound were left out."),
 ];
