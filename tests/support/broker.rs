@@ -143,9 +143,9 @@ impl Broker {
     /// Creates a topic with so many partitions.
     pub fn create(&self, topic: &str, partitions: u32) {
         let partitions = partitions.to_string();
-        // An answer that came too late says nothing: the topic may be there by the next question.
-        let create = ["--create", "--if-not-exists", "--topic", topic, "--partitions", &partitions];
-        eventually("the topic is created", 120, || self.topics(&create).then_some(()));
+        eventually("the topic is created", 60, || {
+            self.topics(&["--create", "--topic", topic, "--partitions", &partitions]).then_some(())
+        });
     }
 
     pub fn delete(&self, topic: &str) {
