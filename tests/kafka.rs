@@ -135,7 +135,7 @@ fn equals_the_file(broker: &Broker, strategy: &str) {
 #[test]
 fn a_topic_that_was_created_anew_halts_until_the_epoch_is_raised() {
     let Some(broker) = broker("kafka::a_topic_that_was_created_anew_halts") else { return };
-    let topic = "onboarding.anew";
+    let topic = "onboarding.anew-until-raised";
     broker.create(topic, 1);
     let numbered = |ids: std::ops::Range<usize>| {
         ids.map(|id| event(&id.to_string(), "s", "input.submitted", TIME, "{}").into_bytes())
