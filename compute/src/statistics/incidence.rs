@@ -132,7 +132,7 @@ impl Step {
         let greatest = self.greatest_hazard();
         let theta = Z_95 * self.greenwood.sqrt() / greatest;
         let most = greatest * (1.0 - theta + theta * theta / 2.0);
-        !(most < NEARLY_LN_2)
+        most.is_nan() || most >= NEARLY_LN_2
     }
 
     /// A bound of `L = −ln S` from above, met at one half: `L = ln 2 + ln(1/2S) ≤ ln 2 + 1/2S − 1`.
