@@ -4,4 +4,5 @@
 //! table: it calls `onramp_compute`.
 #![warn(missing_docs)]
 
+pub mod http;
 pub mod sql;

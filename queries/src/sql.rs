@@ -1,7 +1,11 @@
 //! Read-only SQL: what may run, over which views.
 
+mod service;
+
 #[cfg(test)]
 mod tests;
+
+pub use service::{Answer, Limits, Service};
 
 use std::sync::Arc;
 
@@ -32,6 +36,41 @@ pub enum SqlError {
     /// The engine failed while it answered.
     #[error("the statement failed")]
     Engine(#[from] ComputeError),
+    /// More text than is read.
+    #[error(
+        "the statement has {bytes} bytes, at most {most} are read; load long lists as events or split it"
+    )]
+    TooLong {
+        /// What was sent.
+        bytes: usize,
+        /// What is taken.
+        most: usize,
+    },
+    /// More rows than are handed out.
+    #[error(
+        "the answer has more than {most} rows; add LIMIT or aggregate, or run `onramp sql` beside the lake"
+    )]
+    TooManyRows {
+        /// What is handed out.
+        most: usize,
+    },
+    /// No answer in time.
+    #[error(
+        "the statement took more than {seconds} s; narrow it by event_date or session_key, or aggregate earlier"
+    )]
+    Deadline {
+        /// The limit.
+        seconds: u64,
+    },
+    /// As many statements as may wait are waiting.
+    #[error("{most} statements are running and as many are waiting; try again in a moment")]
+    Busy {
+        /// Statements that run at once.
+        most: usize,
+    },
+    /// The statement's task ended without an answer.
+    #[error("the statement's task failed: {0}")]
+    Worker(String),
 }
 
 /// Tables by the names that statements use.
