@@ -30,6 +30,7 @@ use tower_http::normalize_path::NormalizePathLayer;
 
 pub use problem::Problem;
 
+use crate::access::Caller;
 use crate::sql;
 use parameters::Filters;
 
@@ -104,6 +105,7 @@ pub fn router(options: Options) -> Router {
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(DefaultBodyLimit::max(statement_bytes))
+        .layer(axum::Extension(Caller::local()))
         .layer(CompressionLayer::new())
         .layer(CatchPanicLayer::new())
         .with_state(api);

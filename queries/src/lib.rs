@@ -4,5 +4,6 @@
 //! table: it calls `onramp_compute`.
 #![warn(missing_docs)]
 
+pub mod access;
 pub mod http;
 pub mod sql;

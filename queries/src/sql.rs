@@ -11,12 +11,14 @@ use std::sync::Arc;
 
 use datafusion::common::JoinType;
 use datafusion::error::DataFusionError;
-use datafusion::prelude::{SQLOptions, SessionContext};
+use datafusion::prelude::{SQLOptions, SessionContext, col, lit};
 use onramp_compute::scan::LakeTable;
 use onramp_compute::{ComputeError, Engine};
 use onramp_lake::{Lake, LakeError};
 use onramp_schemas::tables::{self, Table};
 use thiserror::Error;
+
+use crate::access::{Caller, Scope};
 
 /// The rows of an answer, as they are computed.
 pub use datafusion::execution::SendableRecordBatchStream as Rows;
@@ -78,12 +80,18 @@ fn names() -> String {
     tables::ALL.map(|table| table.name).join(", ")
 }
 
-/// Runs one read-only statement over the lake as it stands now; rows come as they are computed.
+/// Runs one read-only statement over what `caller` sees of the lake as it stands now; rows come as they
+/// are computed.
 ///
 /// # Errors
 /// A statement that is not SQL, names what is not there, or would write; a lake that cannot be read.
-pub async fn run(lake: &Lake, engine: &Engine, statement: &str) -> Result<Rows, SqlError> {
-    let context = session(lake, engine).await?;
+pub async fn run(
+    lake: &Lake,
+    engine: &Engine,
+    caller: &Caller,
+    statement: &str,
+) -> Result<Rows, SqlError> {
+    let context = session(lake, engine, &caller.scope).await?;
     let answer = async {
         let plan = context.state().create_logical_plan(statement).await?;
         read_only().verify_plan(&plan)?;
@@ -98,7 +106,7 @@ fn read_only() -> SQLOptions {
 }
 
 /// A session of its own with the views that statements see, each pinned to the version of now.
-async fn session(lake: &Lake, engine: &Engine) -> Result<SessionContext, SqlError> {
+async fn session(lake: &Lake, engine: &Engine, scope: &Scope) -> Result<SessionContext, SqlError> {
     let context = engine.session(lake);
     let refused = SqlError::Statement;
     for table in tables::ALL {
@@ -118,6 +126,21 @@ async fn session(lake: &Lake, engine: &Engine) -> Result<SessionContext, SqlErro
             .and_then(|all| all.join(accepted, JoinType::LeftAnti, &place, &place, None))
             .map_err(refused)?;
         context.register_table(letters, valid.into_view()).map_err(refused)?;
+    }
+    if let Scope::Clients(clients) = scope {
+        for table in tables::ALL {
+            let Some(whole) = context.deregister_table(table.name).map_err(refused)? else {
+                continue;
+            };
+            // Rows of a table that names no client are nobody's in particular: such a caller sees none.
+            let seen = match whole.schema().field_with_name("client_id") {
+                Ok(_) => col("client_id").in_list(clients.iter().map(lit).collect(), false),
+                Err(_) => lit(false),
+            };
+            let view = context.read_table(whole).and_then(|whole| whole.filter(seen));
+            let view = view.map_err(refused)?.into_view();
+            context.register_table(table.name, view).map_err(refused)?;
+        }
     }
     Ok(context)
 }

@@ -8,6 +8,8 @@ use std::path::PathBuf;
 
 use anyhow::{Context as _, bail};
 
+use onramp_queries::access::Caller;
+
 use super::{Context, Ending};
 
 /// Ask the lake in SQL, read-only; without a statement at a prompt
@@ -60,6 +62,6 @@ async fn answer(
     statement: &str,
 ) -> anyhow::Result<()> {
     let lake = context.lake()?;
-    let rows = onramp_queries::sql::run(&lake, engine, statement).await?;
+    let rows = onramp_queries::sql::run(&lake, engine, &Caller::local(), statement).await?;
     rows::print(context.format, rows).await
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use axum::Extension;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::extract::rejection::BytesRejection;
@@ -12,6 +13,7 @@ use serde::Deserialize;
 use super::Api;
 use super::problem::Problem;
 use super::respond::{Form, rows};
+use crate::access::Caller;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -22,6 +24,7 @@ struct Asked {
 /// Answers with the rows: a JSON list of objects, CSV, or an Arrow stream.
 pub async fn statement(
     State(api): State<Arc<Api>>,
+    Extension(caller): Extension<Caller>,
     headers: HeaderMap,
     body: Result<Bytes, BytesRejection>,
 ) -> Result<Response, Problem> {
@@ -34,7 +37,7 @@ pub async fn statement(
         }
         _ => Problem::invalid(refused.body_text()),
     })?;
-    let answer = api.sql.answer(asked(&headers, &body)?).await?;
+    let answer = api.sql.answer(caller, asked(&headers, &body)?).await?;
     rows(&headers, form, &answer.schema, &answer.batches)
 }
 

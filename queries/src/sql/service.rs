@@ -12,6 +12,7 @@ use tokio::sync::Semaphore;
 use tokio_util::task::AbortOnDropHandle;
 
 use super::{SqlError, run};
+use crate::access::Caller;
 
 /// What one statement may take.
 #[derive(Clone, Copy, Debug)]
@@ -76,12 +77,12 @@ impl Service {
         &self.limits
     }
 
-    /// All rows of a statement. Dropping the future ends the statement.
+    /// All rows of a caller's statement. Dropping the future ends the statement.
     ///
     /// # Errors
     /// As [`run`]; a statement that is too long, takes too long, or has too many rows; too many
     /// statements at once.
-    pub async fn answer(&self, statement: String) -> Result<Answer, SqlError> {
+    pub async fn answer(&self, caller: Caller, statement: String) -> Result<Answer, SqlError> {
         let limits = self.limits;
         if statement.len() > limits.max_statement_bytes {
             return Err(SqlError::TooLong {
@@ -96,7 +97,7 @@ impl Service {
         let running = Arc::clone(&self.running);
         let answering = AbortOnDropHandle::new(self.workers.spawn(async move {
             let _running = running.acquire_owned().await;
-            collect(&lake, &engine, &statement, limits.max_rows).await
+            collect(&lake, &engine, &caller, &statement, limits.max_rows).await
         }));
         let seconds = limits.deadline.as_secs();
         match tokio::time::timeout(limits.deadline, answering).await {
@@ -110,10 +111,11 @@ impl Service {
 async fn collect(
     lake: &Lake,
     engine: &Engine,
+    caller: &Caller,
     statement: &str,
     most: usize,
 ) -> Result<Answer, SqlError> {
-    let mut rows = run(lake, engine, statement).await?;
+    let mut rows = run(lake, engine, caller, statement).await?;
     let (schema, mut batches, mut count) = (rows.schema(), Vec::new(), 0);
     while let Some(batch) = rows.try_next().await.map_err(SqlError::Statement)? {
         count += batch.num_rows();

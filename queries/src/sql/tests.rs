@@ -14,7 +14,9 @@ async fn answer(statement: &str) -> Result<usize, String> {
     let folder = tempfile::tempdir().unwrap();
     let lake = Lake::open(folder.path().to_str().unwrap(), &StoreSettings::default()).unwrap();
     let engine = Engine::new(&Options::default()).unwrap();
-    let rows = run(&lake, &engine, statement).await.map_err(|error| format!("{error:?}"))?;
+    let rows = run(&lake, &engine, &Caller::local(), statement)
+        .await
+        .map_err(|error| format!("{error:?}"))?;
     let rows: Vec<_> = rows.try_collect().await.map_err(|error| error.to_string())?;
     let left = std::fs::read_dir(folder.path()).unwrap().count();
     assert_eq!(left, 0, "a statement wrote into the lake: {statement}");
@@ -87,13 +89,13 @@ async fn a_letter_whose_record_was_accepted_is_void() {
     }
     let engine = Engine::new(&Options::default()).unwrap();
     let letters = "SELECT sequence FROM dead_letters ORDER BY sequence";
-    let rows = run(&lake, &engine, letters).await.unwrap();
+    let rows = run(&lake, &engine, &Caller::local(), letters).await.unwrap();
     let rows: Vec<RecordBatch> = rows.try_collect().await.unwrap();
     let text = pretty_format_batches(&rows).unwrap().to_string();
     let expected =
         "+----------+\n| sequence |\n+----------+\n| 1        |\n| 3        |\n+----------+";
     assert_eq!(text, expected);
-    let shown = run(&lake, &engine, "SHOW TABLES").await.unwrap();
+    let shown = run(&lake, &engine, &Caller::local(), "SHOW TABLES").await.unwrap();
     let shown: Vec<RecordBatch> = shown.try_collect().await.unwrap();
     let shown = pretty_format_batches(&shown).unwrap().to_string();
     assert_eq!(shown.matches("| public ").count(), tables::ALL.len(), "{shown}");
