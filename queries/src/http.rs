@@ -22,7 +22,7 @@ use onramp_lake::Lake;
 use onramp_schemas::clock::Clock;
 use onramp_schemas::funnel::Funnel;
 use tokio::sync::Semaphore;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::task::JoinSet;
 use tower::Layer;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
@@ -150,15 +150,18 @@ impl Api {
         };
         let (lake, engine) = (self.lake.clone(), self.engine.clone());
         let running = Arc::clone(&self.running);
-        let computing = AbortOnDropHandle::new(self.workers.spawn(async move {
+        // Dropped with this future, it ends its task.
+        let mut computing = JoinSet::new();
+        let answer = async move {
             let _running = running.acquire_owned().await;
             let settings = Settings::default();
             onramp_compute::report(&lake, &funnel, &request, &engine, &settings, &silent).await
-        }));
-        match tokio::time::timeout(self.deadline, computing).await {
-            Err(_) => Err(Problem::overdue(self.deadline.as_secs())),
-            Ok(Ok(report)) => Ok(report?),
-            Ok(Err(ended)) => Err(Problem::internal(&ended)),
+        };
+        computing.spawn_on(answer, &self.workers);
+        match tokio::time::timeout(self.deadline, computing.join_next()).await {
+            Err(_) | Ok(None) => Err(Problem::overdue(self.deadline.as_secs())),
+            Ok(Some(Ok(report))) => Ok(report?),
+            Ok(Some(Err(ended))) => Err(Problem::internal(&ended)),
         }
     }
 }

@@ -57,7 +57,7 @@ impl Problem {
     }
 
     /// A fault of ours: the causes go to the log.
-    fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
+    pub fn internal(error: &(dyn std::error::Error + 'static)) -> Self {
         tracing::error!(error, "request failed");
         let detail = "the server failed to answer; its log has the causes";
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)

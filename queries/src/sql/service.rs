@@ -9,7 +9,7 @@ use futures::TryStreamExt;
 use onramp_compute::Engine;
 use onramp_lake::Lake;
 use tokio::sync::Semaphore;
-use tokio_util::task::AbortOnDropHandle;
+use tokio::task::JoinSet;
 
 use super::{SqlError, run};
 use crate::access::Caller;
@@ -95,15 +95,18 @@ impl Service {
         };
         let (lake, engine) = (self.lake.clone(), self.engine.clone());
         let running = Arc::clone(&self.running);
-        let answering = AbortOnDropHandle::new(self.workers.spawn(async move {
+        // Dropped with this future, it ends its task.
+        let mut answering = JoinSet::new();
+        let answer = async move {
             let _running = running.acquire_owned().await;
             collect(&lake, &engine, &caller, &statement, limits.max_rows).await
-        }));
+        };
+        answering.spawn_on(answer, &self.workers);
         let seconds = limits.deadline.as_secs();
-        match tokio::time::timeout(limits.deadline, answering).await {
-            Err(_) => Err(SqlError::Deadline { seconds }),
-            Ok(Ok(answer)) => answer,
-            Ok(Err(ended)) => Err(SqlError::Worker(ended.to_string())),
+        match tokio::time::timeout(limits.deadline, answering.join_next()).await {
+            Err(_) | Ok(None) => Err(SqlError::Deadline { seconds }),
+            Ok(Some(Ok(answer))) => answer,
+            Ok(Some(Err(ended))) => Err(SqlError::Worker(ended.to_string())),
         }
     }
 }
