@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    Context, Ending, compact, completions, config, demo, doctor, funnel, generate, import, ingest,
+    Context, Ending, compact, completions, config, demo, doctor, forget, funnel, generate, import, ingest,
     rebuild, report, schema, session, sql, up, vacuum,
 };
 use crate::config::Overrides;
@@ -75,6 +75,7 @@ pub enum Command {
     Rebuild(rebuild::Rebuild),
     Compact(compact::Compact),
     Vacuum(vacuum::Vacuum),
+    Forget(forget::Forget),
     Doctor(doctor::Doctor),
     Schema(schema::Schema),
     Funnel(funnel::Funnel),
@@ -115,6 +116,7 @@ impl Command {
             Command::Rebuild(rebuild) => rebuild.run(context).await,
             Command::Compact(compact) => compact.run(context).await,
             Command::Vacuum(vacuum) => vacuum.run(context).await,
+            Command::Forget(forget) => forget.run(context).await,
             Command::Doctor(doctor) => doctor.run(context).await,
             Command::Schema(schema) => schema.run(context).await,
             Command::Funnel(funnel) => funnel.run(context).await,

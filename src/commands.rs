@@ -5,6 +5,7 @@ pub mod completions;
 pub mod config;
 pub mod demo;
 pub mod doctor;
+pub mod forget;
 pub mod funnel;
 pub mod generate;
 pub mod import;

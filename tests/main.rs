@@ -9,6 +9,7 @@ mod cli;
 mod compact;
 mod deploy;
 mod faults;
+mod forget;
 mod functions;
 mod golden;
 mod http;

@@ -71,6 +71,16 @@ pub enum ComputeError {
         /// How often it was tried.
         attempts: usize,
     },
+    /// Another writer kept rewriting a table while a person was forgotten.
+    #[error(
+        "the table {table} kept changing while a person was forgotten ({attempts} attempts); run `onramp forget` again, it goes on where it stands"
+    )]
+    Forgetting {
+        /// The table.
+        table: &'static str,
+        /// How often it was tried.
+        attempts: usize,
+    },
     /// A report could not be kept.
     #[error("report {report_id} could not be kept: the table reports did not take it; ask again")]
     NotKept {

@@ -1,12 +1,15 @@
-//! Keeping the lake: the same rows in fewer and better laid out files, and no file that nobody needs.
+//! Keeping the lake: the same rows in fewer and better laid out files, no file that nobody needs, and
+//! no row of somebody who asked to be forgotten.
 //!
 //! It owns which files are worth a rewrite and how rows lie in them. It changes no row, and rests on no
 //! lease: whoever loses a race starts again from the newest version.
 
 mod compact;
+mod forget;
 mod vacuum;
 
 pub use compact::{Compacted, Settings, compact};
+pub use forget::{Forgotten, Person, forget};
 pub use vacuum::{Vacuumed, vacuum};
 
 /// How far maintenance has come.
