@@ -5,8 +5,8 @@ use std::path::PathBuf;
 use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
-    Context, Ending, compact, completions, config, demo, doctor, forget, funnel, generate, import, ingest,
-    rebuild, report, schema, session, sql, up, vacuum,
+    Context, Ending, compact, completions, config, demo, doctor, forget, funnel, generate, import,
+    ingest, rebuild, report, schema, session, sql, up, vacuum,
 };
 use crate::config::Overrides;
 use crate::output::Format;

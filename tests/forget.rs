@@ -58,7 +58,8 @@ fn world(scene: &Scene) -> World {
         }
     }
     assert!(nameless && shared);
-    let lines = |events: &[Value]| events.iter().map(|event| format!("{event}\n")).collect::<String>();
+    let lines =
+        |events: &[Value]| events.iter().map(|event| format!("{event}\n")).collect::<String>();
     let letters = format!(
         "{{\"specversion\":\"1.0\",\"clientid\":\"{client}\",\"userid\":\"{user}\"}}\n\
          {{\"userid\":\"{user}\",\"broken\n{{\"userid\":\"{user}1\",\"broken\n"

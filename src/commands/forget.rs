@@ -51,7 +51,8 @@ impl Forget {
         output::table(context.format, &sheet, &forgotten)?;
         let rows: u64 = forgotten.iter().map(|table| table.rows).sum();
         if rows == 0 {
-            context.say("nothing names this person; check --client-id and --user for their spelling");
+            context
+                .say("nothing names this person; check --client-id and --user for their spelling");
         } else if !self.dry_run {
             context.say("the files that held them go with `onramp vacuum`, six hours from now");
         }

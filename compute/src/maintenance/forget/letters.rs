@@ -103,7 +103,8 @@ mod tests {
         ] {
             assert!(names(record.as_bytes(), "u-1"), "{record}");
         }
-        for record in [r#"{"userid":"u-11"}"#, r#"{"u-1":"x"}"#, r#"{"userid":"u-12","#, "xu-1", ""] {
+        for record in [r#"{"userid":"u-11"}"#, r#"{"u-1":"x"}"#, r#"{"userid":"u-12","#, "xu-1", ""]
+        {
             assert!(!names(record.as_bytes(), "u-1"), "{record}");
         }
     }

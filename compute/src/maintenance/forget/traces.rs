@@ -86,8 +86,10 @@ fn in_list<T: datafusion::logical_expr::Literal>(
 /// Sessions with their keys.
 async fn named(sessions: DataFrame) -> Result<Vec<(String, i64)>> {
     let mut all = Vec::new();
-    let sessions = sessions
-        .select(vec![cast(col("session_id"), DataType::Utf8).alias("session_id"), col("session_key")])?;
+    let sessions = sessions.select(vec![
+        cast(col("session_id"), DataType::Utf8).alias("session_id"),
+        col("session_key"),
+    ])?;
     for batch in sessions.collect().await? {
         let (ids, keys) = (batch.column(0).as_string::<i32>(), batch.column(1));
         let keys = keys.as_primitive::<Int64Type>();
@@ -98,8 +100,12 @@ async fn named(sessions: DataFrame) -> Result<Vec<(String, i64)>> {
 
 /// Rows of two numbers.
 pub(super) async fn pairs(rows: DataFrame) -> Result<Vec<(i64, i64)>, DataFusionError> {
-    let columns: Vec<Expr> =
-        rows.schema().columns().into_iter().map(|it| cast(Expr::Column(it), DataType::Int64)).collect();
+    let columns: Vec<Expr> = rows
+        .schema()
+        .columns()
+        .into_iter()
+        .map(|it| cast(Expr::Column(it), DataType::Int64))
+        .collect();
     let mut all = Vec::new();
     for batch in rows.select(columns)?.collect().await? {
         let [first, second] = [0, 1].map(|at| batch.column(at).as_primitive::<Int64Type>());
