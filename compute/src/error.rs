@@ -35,6 +35,15 @@ pub enum ComputeError {
     /// A question that has no answer: the caller's fault.
     #[error("{0}")]
     Request(String),
+    /// A client that is not there.
+    #[error(
+        "the lake holds no event of client {client_id:?}; `onramp sql \"SELECT DISTINCT client_id \
+         FROM events\"` lists those that it knows"
+    )]
+    NoClient {
+        /// Its id.
+        client_id: String,
+    },
     /// A session that is not there.
     #[error(
         "there is no session {session_id:?} up to the as-of instant; `onramp session list` shows those that are"

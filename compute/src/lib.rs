@@ -14,6 +14,7 @@ pub mod maintenance;
 pub mod metrics;
 pub mod predicate;
 pub mod scan;
+pub mod selection;
 pub mod session_fold;
 pub mod session_list;
 pub mod sessions;
@@ -26,8 +27,9 @@ mod reproduce;
 
 pub use engine::Engine;
 pub use error::ComputeError;
-pub use reporting::{Moment, ReportRequest, funnel_rates, kept_report, report};
+pub use reporting::{Compared, Moment, ReportRequest, funnel_rates, kept_report, report};
 pub use reports::document;
 pub use reproduce::{Reproduced, reproduce};
+pub use selection::Selection;
 pub use session_list::session_list;
 pub use timeline::timeline;

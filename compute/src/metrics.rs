@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 use chrono_tz::Tz;
 use onramp_schemas::funnel::Funnel;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 pub mod calendar;
 pub mod cohorts;
@@ -16,6 +17,7 @@ pub mod drop_off;
 mod figures;
 pub mod funnel_trend;
 pub mod histogram;
+pub mod insights;
 mod labels;
 pub mod leaving;
 mod parallel;
@@ -37,6 +39,7 @@ pub use population::Population;
 pub use stages::{Conversion, MatureStage, StageReport};
 
 use crate::fold::Rules;
+use crate::selection::Selection;
 use figures::Figures;
 use population::{Basis, Scope, Shape, State};
 use rates::FunnelRates;
@@ -56,6 +59,8 @@ pub struct Request {
     pub timezone: Tz,
     /// The client that the sessions are of, where it is one.
     pub client_id: Option<String>,
+    /// What its sessions have in common.
+    pub selection: Selection,
     /// Attributes to segment by; none: no segments.
     pub segment_by: Vec<String>,
     /// Another period `[from, to)` to compare with.
@@ -113,7 +118,7 @@ impl Default for Thresholds {
 }
 
 /// What the caller saw of the events themselves.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 pub struct Input {
     /// Events read, duplicates included.
     pub events: u64,
@@ -126,7 +131,7 @@ pub struct Input {
 }
 
 /// The period that sessions start in.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Period {
     /// First instant.
     pub from: Instant,
@@ -152,7 +157,7 @@ const INTERVAL_NOTE: &str = "Intervals are 95 % and take sessions as independent
      sessions of one person are not, and the intervals do not account for it.";
 
 /// A whole report. Times are RFC 3339 UTC, durations seconds, rates 0–1.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Report {
     /// By which it can be asked for again. Filled in by the caller.
     pub report_id: String,
@@ -232,7 +237,8 @@ impl Request {
 
     /// The attributes that a report needs.
     pub fn attributes(&self) -> Vec<String> {
-        self.segment_by.iter().chain(&self.mix_by).cloned().collect()
+        let asked = self.selection.attributes.keys();
+        self.segment_by.iter().chain(&self.mix_by).chain(asked).cloned().collect()
     }
 }
 

@@ -12,8 +12,10 @@ use crate::error::ComputeError;
 use crate::metrics::calendar::{Unit, local_midnight};
 use crate::metrics::population::{Population, Shape};
 use crate::metrics::rates::FunnelRates;
+use crate::metrics::recommendations::previous_period;
 use crate::metrics::{self, Input, Report, Request, Thresholds};
 use crate::reports::{answer_before, keep, report_id};
+use crate::selection::Selection;
 use crate::sessions::{
     CaughtUp, Dataset, LoadRequest, OnProgress, Positions, Settings, catch_up, count, input_counts,
     knows_client, load, watermark,
@@ -24,6 +26,7 @@ mod tests;
 
 /// The period of a report that names none.
 const DEFAULT_PERIOD_DAYS: u64 = 30;
+const HOUR_US: i64 = 3_600_000_000;
 
 /// A point in time as people give it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -60,6 +63,15 @@ impl Moment {
     }
 }
 
+/// What a period is compared with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Compared {
+    /// The equally long period just before.
+    Before,
+    /// From one moment up to another.
+    Within(Moment, Moment),
+}
+
 /// What a report is asked for; what is left out takes its default.
 #[derive(Clone, Debug)]
 pub struct ReportRequest {
@@ -67,8 +79,12 @@ pub struct ReportRequest {
     pub now: i64,
     /// Only events up to here count (default: the present or the watermark, whichever is earlier).
     pub as_of: Option<Moment>,
-    /// Start of the period (default: 30 days before its end).
+    /// Start of the period (default: `rolling_hours` before its end).
     pub from: Option<Moment>,
+    /// Length of a period without a start (default: 30 days of the time zone).
+    pub rolling_hours: Option<u32>,
+    /// The most days of the period; none: it may have any number, each week of which is listed.
+    pub most_days: Option<u32>,
     /// End of the period, exclusive (default: just past the as-of instant).
     pub to: Option<Moment>,
     /// Time zone of dates, weeks and hours.
@@ -76,11 +92,13 @@ pub struct ReportRequest {
     /// Attributes to segment by.
     pub segment_by: Vec<String>,
     /// A period to compare with.
-    pub compare: Option<(Moment, Moment)>,
+    pub compare: Option<Compared>,
     /// Attribute by which the change is decomposed.
     pub mix_by: Option<String>,
     /// Only sessions of this client.
     pub client_id: Option<String>,
+    /// Only sessions that meet these conditions.
+    pub selection: Selection,
     /// Limits of judgement.
     pub thresholds: Thresholds,
     /// Whether every step of the incidence curves is wanted.
@@ -101,12 +119,15 @@ impl ReportRequest {
             now,
             as_of: None,
             from: None,
+            rolling_hours: None,
+            most_days: None,
             to: None,
             timezone: Tz::UTC,
             segment_by: Vec::new(),
             compare: None,
             mix_by: None,
             client_id: None,
+            selection: Selection::default(),
             thresholds: Thresholds::default(),
             curves: false,
             convert: None,
@@ -120,9 +141,17 @@ impl ReportRequest {
         let as_of = within(self.as_of.map(|it| it.resolve(zone)), self.now, watermark)?;
         // The end is exclusive, and a session may start at the as-of instant itself.
         let to = self.to.map_or(as_of.saturating_add(1), |moment| moment.resolve(zone));
-        let from = self.from.map_or_else(|| days_before(to, zone), |moment| moment.resolve(zone));
-        let compare = self.compare.map(|(from, to)| (from.resolve(zone), to.resolve(zone)));
+        let default_from = || match self.rolling_hours {
+            Some(hours) => to.saturating_sub(i64::from(hours) * HOUR_US),
+            None => days_before(to, zone),
+        };
+        let from = self.from.map_or_else(default_from, |moment| moment.resolve(zone));
+        let compare = self.compare.map(|compared| match compared {
+            Compared::Before => previous_period(from, to),
+            Compared::Within(from, to) => (from.resolve(zone), to.resolve(zone)),
+        });
         ordered("the period", from, to)?;
+        self.check_length(from, to)?;
         self.check_stages(funnel)?;
         self.check_trend(from, to)?;
         if let Some((from, to)) = compare {
@@ -135,6 +164,7 @@ impl ReportRequest {
             to,
             timezone: zone,
             client_id: self.client_id.clone(),
+            selection: self.selection.clone(),
             segment_by: self.segment_by.clone(),
             compare,
             mix_by: self.mix_by.clone(),
@@ -143,6 +173,16 @@ impl ReportRequest {
             convert: self.convert,
             funnel_trend: self.funnel_trend,
         })
+    }
+
+    fn check_length(&self, from: i64, to: i64) -> Result<(), ComputeError> {
+        let days = to.saturating_sub(from) / (24 * HOUR_US);
+        match self.most_days {
+            Some(most) if days > i64::from(most) => Err(ComputeError::Request(format!(
+                "the period has {days} days, more than {most}; ask for a shorter one"
+            ))),
+            _ => Ok(()),
+        }
     }
 
     fn check_stages(&self, funnel: &Funnel) -> Result<(), ComputeError> {
@@ -290,7 +330,7 @@ async fn basis(
     let (fixed, wanted) = fixed(lake, funnel, request, engine, caught_up).await?;
     let (dataset, input) = tokio::try_join!(
         load(lake, funnel, engine, caught_up, &wanted),
-        input_counts(lake, &funnel.name, engine, caught_up, fixed.as_of),
+        input_counts(lake, &funnel.name, engine, caught_up, &wanted),
     )?;
     Ok((fixed, dataset, input))
 }
@@ -326,17 +366,16 @@ pub(crate) async fn fixed(
 ) -> Result<(Request, LoadRequest), ComputeError> {
     let fixed = request.fixed(funnel, newest(lake, engine, caught_up).await?)?;
     if let (Some(client), Some(events)) = (&fixed.client_id, &caught_up.events)
-        && !knows_client(lake, engine, events, client).await?
+        // A client that the asker may not see is one that is not there.
+        && !(fixed.selection.sees(client) && knows_client(lake, engine, events, client).await?)
     {
-        return Err(ComputeError::Request(format!(
-            "the lake holds no event of client {client:?}; `onramp sql \"SELECT DISTINCT client_id \
-             FROM events\"` lists those that it knows"
-        )));
+        return Err(ComputeError::NoClient { client_id: client.clone() });
     }
     let wanted = LoadRequest {
         as_of: fixed.as_of,
         attributes: fixed.attributes(),
         client_id: fixed.client_id.clone(),
+        selection: fixed.selection.clone(),
         periods: fixed.periods(),
     };
     Ok((fixed, wanted))

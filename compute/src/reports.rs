@@ -20,6 +20,7 @@ use crate::error::ComputeError;
 use crate::metrics::calendar::Unit;
 use crate::metrics::{Input, Report, Request, Thresholds, program_version};
 use crate::scan::LakeTable;
+use crate::selection::Selection;
 use crate::sessions::Positions;
 
 const DAY_US: i64 = 86_400_000_000;
@@ -48,6 +49,8 @@ struct Parameters {
     curves: bool,
     convert: Option<(usize, usize)>,
     funnel_trend: Option<Unit>,
+    #[serde(flatten)]
+    selection: Selection,
 }
 
 impl Parameters {
@@ -65,6 +68,7 @@ impl Parameters {
             curves: request.curves,
             convert: request.convert,
             funnel_trend: request.funnel_trend,
+            selection: request.selection.clone(),
         }
     }
 
@@ -86,6 +90,7 @@ impl Parameters {
             curves: self.curves,
             convert: self.convert,
             funnel_trend: self.funnel_trend,
+            selection: self.selection,
         })
     }
 }

@@ -48,7 +48,7 @@ pub async fn reproduce(
     let events = lake.open_table(&EVENTS).await?.ok_or_else(empty)?.snapshot().await?;
     let read = (&events, &kept.positions);
     let populations = Arc::new(replay(lake, engine, read, &request).await?);
-    let input = replayed_counts(lake, engine, read, request.as_of).await?;
+    let input = replayed_counts(lake, engine, read, &request).await?;
     let as_then = (kept.positions.clone(), input);
     let report = computed(&request, &populations, as_then).await?;
     if kept.is(&report) {

@@ -7,6 +7,7 @@ use onramp_lake::Lake;
 use onramp_schemas::funnel::Funnel;
 use onramp_schemas::tables::EVENTS;
 use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use crate::engine::Engine;
 use crate::error::ComputeError;
@@ -24,7 +25,7 @@ pub const LARGEST_PAGE: usize = 1_000;
 /// Which sessions of a report are listed, and how many.
 #[derive(Clone, Debug)]
 pub struct ListRequest {
-    /// The report whose sessions they are: its period, client and as-of instant.
+    /// The report whose sessions they are: its period, client, selection and as-of instant.
     pub report: ReportRequest,
     /// Only those of these.
     pub filter: Filter,
@@ -43,12 +44,10 @@ pub struct Filter {
     pub outcome: Option<Outcome>,
     /// They were lost at this required stage, from 1.
     pub dropped_at: Option<usize>,
-    /// They have these values of attributes; `None`: they lack the attribute.
-    pub attributes: Vec<(String, Option<String>)>,
 }
 
 /// What became of a session as of an instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
     /// It reached the last stage.
@@ -72,7 +71,7 @@ impl Outcome {
 }
 
 /// A page of sessions, the last to start first.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct SessionList {
     /// Only events up to here count.
     pub as_of: Instant,
@@ -93,7 +92,7 @@ pub struct SessionList {
 }
 
 /// One session of a list.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ListedSession {
     /// The tenant.
     pub client_id: String,
@@ -143,14 +142,14 @@ pub async fn session_list(
     check(funnel, request)?;
     let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
     let (fixed, _) = fixed(lake, funnel, &request.report, engine, &caught_up).await?;
-    let filtered = request.filter.attributes.iter().map(|(name, _)| name);
+    let filtered = request.report.selection.attributes.keys();
     let mut names: Vec<String> = funnel.segments.iter().chain(filtered).cloned().collect();
     names.sort_unstable();
     names.dedup();
     let scope = Scope {
         as_of: fixed.as_of,
         period: (fixed.from, fixed.to),
-        client_id: request.report.client_id.as_deref(),
+        clients: fixed.selection.clients_filter(fixed.client_id.as_deref()),
         names: &names,
     };
     let mut page = Page { wanted: request.offset.saturating_add(request.limit), ..Page::default() };
@@ -158,7 +157,10 @@ pub async fn session_list(
     each_seen(lake, funnel, engine, &caught_up, scope, |seen| {
         let given = |name: &String| names.iter().position(|it| it == name);
         unknown.retain(|name| given(name).is_none_or(|place| seen.attributes[place].is_none()));
-        if !seen.summary.excluded && request.filter.holds(&seen, &names) {
+        let value =
+            |name: &str| seen.attributes[names.iter().position(|it| it == name)?].as_deref();
+        let selected = fixed.selection.has(value);
+        if selected && !seen.summary.excluded && request.filter.holds(&seen) {
             page.add(seen);
         }
     })
@@ -237,20 +239,14 @@ fn check(funnel: &Funnel, request: &ListRequest) -> Result<(), ComputeError> {
 }
 
 impl Filter {
-    fn holds(&self, seen: &Seen, names: &[String]) -> bool {
+    fn holds(&self, seen: &Seen) -> bool {
         let summary = &seen.summary;
         let reached = |stage: usize| summary.stage_at.get(stage - 1).is_some_and(Option::is_some);
         let outcome = Outcome::of(seen.fate);
         let lost_at = |stage| outcome == Some(Outcome::Abandoned) && summary.furthest == stage;
-        let has = |(name, wanted): &(String, Option<String>)| {
-            let place = names.iter().position(|known| known == name);
-            let value = place.and_then(|place| seen.attributes[place].as_ref());
-            value == wanted.as_ref()
-        };
         self.stage.is_none_or(reached)
             && self.dropped_at.is_none_or(lost_at)
             && self.outcome.is_none_or(|wanted| outcome == Some(wanted))
-            && self.attributes.iter().all(has)
     }
 }
 

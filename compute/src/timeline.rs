@@ -1,14 +1,18 @@
 //! One session, event by event, with what the funnel makes of it after each.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use onramp_lake::Lake;
 use onramp_schemas::funnel::Funnel;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::fold::{Digest, Fate, Rules, fold};
 use crate::metrics::Instant;
 use crate::reporting::{Moment, as_of};
+use crate::selection::Selection;
 use crate::sessions::{OnProgress, Settings, Story, StoryEvent, catch_up, story};
 
 #[cfg(test)]
@@ -24,6 +28,8 @@ pub struct TimelineRequest {
     pub session_id: String,
     /// Its client; needed where several clients have a session of that id.
     pub client_id: Option<String>,
+    /// The clients that the asker may see; `None`: all.
+    pub clients: Option<BTreeSet<String>>,
     /// The present: microseconds UTC.
     pub now: i64,
     /// Only events up to here count (default: the present or the watermark, whichever is earlier).
@@ -35,10 +41,12 @@ pub struct TimelineRequest {
 }
 
 /// A session's events in the order of the fold, each identity once.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Timeline {
     /// Only events up to here count.
     pub as_of: Instant,
+    /// What was read: next sequence by source.
+    pub positions: BTreeMap<String, i64>,
     /// Name of the funnel.
     pub funnel: String,
     /// Hash of its definition.
@@ -58,7 +66,7 @@ pub struct Timeline {
 }
 
 /// One event.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct TimelineEvent {
     /// When it happened.
     pub occurred_at: Instant,
@@ -85,7 +93,7 @@ pub struct TimelineEvent {
 }
 
 /// What a funnel makes of a session as of an instant.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct State {
     /// `orphan` before its first stage, else `in_flight`, `completed` or `abandoned`.
     pub outcome: &'static str,
@@ -124,13 +132,18 @@ pub async fn timeline(
     }
     let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
     let as_of = as_of(lake, engine, &caught_up, request.as_of, request.now).await?;
-    let name = (request.client_id.as_deref(), request.session_id.as_str());
+    let seen = Selection { clients: request.clients.clone(), ..Selection::default() };
+    let clients = seen.clients_filter(request.client_id.as_deref());
+    let name = (clients, request.session_id.as_str());
     let told = story(lake, funnel, engine, &caught_up, name).await?;
     let seen = told.events.iter().take_while(|event| event.digest.occurred_at <= as_of).count();
     if seen == 0 {
         return Err(ComputeError::NoSession { session_id: request.session_id.clone() });
     }
-    Ok(document(told, seen, funnel, request, as_of))
+    Ok(Timeline {
+        positions: caught_up.positions(),
+        ..document(told, seen, funnel, request, as_of)
+    })
 }
 
 fn document(
@@ -149,6 +162,7 @@ fn document(
     };
     Timeline {
         as_of: Instant(as_of),
+        positions: BTreeMap::new(),
         funnel: funnel.name.clone(),
         funnel_hash: funnel.hash(),
         client_id: told.client_id.to_string(),

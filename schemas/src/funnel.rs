@@ -194,6 +194,13 @@ impl Funnel {
         (0..self.stages.len()).filter(|&k| !self.stages[k].optional).collect()
     }
 
+    /// The number of a stage, from 1, by its name or its number.
+    pub fn stage_number(&self, text: &str) -> Option<usize> {
+        let named = self.stages.iter().position(|stage| stage.name.eq_ignore_ascii_case(text));
+        let numbered = text.parse().ok().filter(|number| (1..=self.stages.len()).contains(number));
+        named.map(|index| index + 1).or(numbered)
+    }
+
     /// The definition in one canonical form (JSON with sorted keys), as it is hashed and kept.
     pub fn canonical(&self) -> String {
         serde_json::to_value(self).expect("a funnel is plain data").to_string()

@@ -3,7 +3,7 @@
 use chrono_tz::Tz;
 use onramp_compute::metrics::{self, calendar::Unit};
 use onramp_compute::sessions::{self, Settings};
-use onramp_compute::{Moment, ReportRequest, document, kept_report, reproduce};
+use onramp_compute::{Compared, Moment, ReportRequest, document, kept_report, reproduce};
 use onramp_lake::Lake;
 
 use super::{Context, Ending};
@@ -108,7 +108,10 @@ impl Report {
             to: self.to,
             timezone,
             segment_by: self.segment_by,
-            compare: self.compare_from.zip(self.compare_to),
+            compare: self
+                .compare_from
+                .zip(self.compare_to)
+                .map(|(from, to)| Compared::Within(from, to)),
             mix_by: self.mix_by,
             client_id: self.client_id,
             convert: self.convert_from.zip(self.convert_to),

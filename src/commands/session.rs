@@ -7,7 +7,7 @@ use onramp_compute::metrics::Instant;
 use onramp_compute::session_list::{Filter, ListRequest, ListedSession, Outcome, SessionList};
 use onramp_compute::sessions::{self, Settings};
 use onramp_compute::timeline::{State, Timeline, TimelineEvent, TimelineRequest};
-use onramp_compute::{Moment, ReportRequest};
+use onramp_compute::{Moment, ReportRequest, Selection};
 use onramp_schemas::funnel::Funnel;
 
 use super::{Context, Ending};
@@ -144,18 +144,18 @@ impl List {
             "abandoned" => Outcome::Abandoned,
             _ => Outcome::InFlight,
         });
-        let filter = Filter {
-            stage: stage(&self.stage)?,
-            outcome,
-            dropped_at: stage(&self.dropped_at)?,
-            attributes: self.attribute.into_iter().map(|it| (it.0, it.1)).collect(),
-        };
+        let filter =
+            Filter { stage: stage(&self.stage)?, outcome, dropped_at: stage(&self.dropped_at)? };
         let report = ReportRequest {
             as_of: self.as_of,
             from: self.from,
             to: self.to,
             timezone: context.timezone(self.timezone)?,
             client_id: self.client_id,
+            selection: Selection {
+                clients: None,
+                attributes: self.attribute.into_iter().map(|it| (it.0, it.1)).collect(),
+            },
             ..ReportRequest::new(context.clock.now())
         };
         let request = ListRequest { report, filter, limit: self.limit, offset: self.offset };
@@ -184,6 +184,7 @@ impl Show {
         let request = TimelineRequest {
             session_id: self.session_id,
             client_id: self.client_id,
+            clients: None,
             now: context.clock.now(),
             as_of: self.as_of,
             limit: self.limit,
@@ -206,9 +207,7 @@ impl Show {
 
 /// A stage by number or name.
 fn stage_number(funnel: &Funnel, text: &str) -> anyhow::Result<usize> {
-    let named = funnel.stages.iter().position(|stage| stage.name.eq_ignore_ascii_case(text));
-    let numbered = text.parse().ok().filter(|number| (1..=funnel.stages.len()).contains(number));
-    named.map(|index| index + 1).or(numbered).ok_or_else(|| {
+    funnel.stage_number(text).ok_or_else(|| {
         let names: Vec<_> = funnel.stages.iter().map(|stage| stage.name.as_str()).collect();
         anyhow::anyhow!(
             "the funnel {} has no stage {text:?}; its stages are {}",

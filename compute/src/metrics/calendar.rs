@@ -5,6 +5,7 @@ use chrono::{
 };
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize, Serializer};
+use utoipa::ToSchema;
 
 const DAY_MICROS: i64 = 86_400_000_000;
 const HOUR_MICROS: i64 = 3_600_000_000;
@@ -12,7 +13,8 @@ const HOUR_MICROS: i64 = 3_600_000_000;
 const KNOWN_HOURS: i64 = 200_000;
 
 /// Microseconds UTC, written as RFC 3339 with six digits.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ToSchema)]
+#[schema(value_type = String, format = DateTime)]
 pub struct Instant(pub i64);
 
 impl Serialize for Instant {
@@ -98,7 +100,7 @@ pub fn local_midnight(date: NaiveDate, timezone: Tz) -> i64 {
 }
 
 /// A stretch of the local calendar.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Unit {
     /// A date.

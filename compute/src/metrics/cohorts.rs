@@ -3,6 +3,7 @@
 use chrono::{Datelike, NaiveDate};
 use chrono_tz::Tz;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Thresholds;
 use super::calendar::{Bucket, Unit, buckets};
@@ -17,7 +18,7 @@ pub const AGES_DAYS: [i64; 10] = [1, 2, 3, 4, 5, 6, 7, 14, 21, 28];
 const DAY_MICROS: i64 = 86_400_000_000;
 
 /// Where a figure is heading, judged after any correction for the number of tests.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
     /// Significantly upwards.
@@ -39,7 +40,7 @@ impl Direction {
 }
 
 /// Sessions that started in one ISO week of the report's time zone.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Cohort {
     /// ISO week, as `2026-W12`.
     pub week: String,
@@ -66,7 +67,7 @@ pub struct Cohort {
 }
 
 /// Sessions of a week that completed within an age.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct AgeCell {
     /// The age in days of 24 hours, inclusive.
     pub age_days: i64,
@@ -75,7 +76,7 @@ pub struct AgeCell {
 }
 
 /// A line through the mature conversion of whole mature weeks.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Trend {
     /// Change of the conversion rate per week; `null` with fewer than three weeks.
     pub slope_per_week: Option<f64>,

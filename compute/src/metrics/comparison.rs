@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Thresholds;
 use super::calendar::Instant;
@@ -16,7 +17,7 @@ use crate::statistics::quantile::percentile;
 use crate::statistics::rank::mann_whitney;
 
 /// The later period compared with the earlier.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Comparison {
     /// The earlier period.
     pub period1: ComparedPeriod,
@@ -33,7 +34,7 @@ pub struct Comparison {
 }
 
 /// One of the periods.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ComparedPeriod {
     /// First instant.
     pub from: Instant,
@@ -44,7 +45,7 @@ pub struct ComparedPeriod {
 }
 
 /// The comparison on one footing.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ComparedBasis {
     /// Stage by stage.
     pub stages: Vec<ComparedStage>,
@@ -54,7 +55,7 @@ pub struct ComparedBasis {
 }
 
 /// One stage in both periods.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ComparedStage {
     /// Number, from 1.
     pub stage: usize,
@@ -72,7 +73,7 @@ pub struct ComparedStage {
 }
 
 /// Later minus earlier rate; `null` where either is of nothing.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Change {
     /// The difference.
     pub difference: Option<f64>,
@@ -93,7 +94,7 @@ pub struct Change {
 }
 
 /// Kitagawa's decomposition of the change of overall conversion.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Decomposition {
     /// The attribute that groups the sessions.
     pub attribute: String,
@@ -108,7 +109,7 @@ pub struct Decomposition {
 }
 
 /// One group's parts of the change.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct DecompositionGroup {
     /// Value of the attribute.
     pub value: Option<String>,
@@ -119,7 +120,7 @@ pub struct DecompositionGroup {
 }
 
 /// Times of one stage in both periods.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ComparedTimes {
     /// Number, from 2.
     pub stage: usize,
@@ -132,7 +133,7 @@ pub struct ComparedTimes {
 }
 
 /// A sample of durations in both periods.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ComparedTime {
     /// Median of the earlier period.
     pub median_before_seconds: Option<f64>,
@@ -145,7 +146,7 @@ pub struct ComparedTime {
 }
 
 /// A Mann–Whitney test.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ShiftTest {
     /// U of the earlier sample.
     pub u: f64,

@@ -3,13 +3,14 @@
 use std::cmp::Reverse;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Thresholds;
 use super::population::{Basis, Population, Shape, State};
 use crate::statistics::proportion::Proportion;
 
 /// How bad a drop-off is, judged by the lower limit of its interval.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Severity {
     /// 50 % or more by default.
@@ -23,7 +24,7 @@ pub enum Severity {
 }
 
 /// What became of the sessions whose furthest stage is, or was, this one.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct DropOffStage {
     /// Number, from 1; required stages but the last.
     pub stage: usize,
@@ -48,7 +49,7 @@ pub struct DropOffStage {
 }
 
 /// Drop-off over all sessions and over those watched for the horizon.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct DropOff {
     /// Over all sessions.
     pub all: Vec<DropOffStage>,

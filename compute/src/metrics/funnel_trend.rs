@@ -2,6 +2,7 @@
 
 use chrono::NaiveDate;
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Request;
 use super::calendar::{Bucket, Instant, Unit, buckets};
@@ -10,7 +11,7 @@ use super::rates::{Rate, StageRates, overall, stage_rates};
 use crate::fold::Rules;
 
 /// The funnel of the sessions that started in each day, week or month of the period.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct FunnelTrend {
     /// What a bucket is.
     pub unit: Unit,
@@ -19,7 +20,7 @@ pub struct FunnelTrend {
 }
 
 /// Sessions that started in one bucket of the report's time zone.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct TrendBucket {
     /// Its first date, local.
     pub date: NaiveDate,

@@ -1,6 +1,7 @@
 //! How long sessions take from one stage to another, as a histogram.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::population::{Population, Shape};
 
@@ -12,7 +13,7 @@ pub const EDGES_SECONDS: [i64; 18] = [
 ];
 
 /// Times from one stage to another, of the sessions that reached both.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct TimeToConvert {
     /// Number of the stage that the time is counted from.
     pub from_stage: usize,
@@ -29,7 +30,7 @@ pub struct TimeToConvert {
 }
 
 /// Sessions with `from_seconds ≤ time < to_seconds`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Bin {
     /// Shortest time, inclusive.
     pub from_seconds: i64,

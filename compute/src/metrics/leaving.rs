@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::calendar::HoursOfWeek;
 use super::population::{Left, Population};
@@ -14,7 +15,7 @@ use crate::statistics::proportion::Proportion;
 const HOURS: usize = 168;
 
 /// One cell of the heatmap; cells that no session left in are not listed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct HeatmapCell {
     /// Stage that was left, from 1.
     pub stage: usize,
@@ -35,7 +36,7 @@ pub struct HeatmapCell {
 }
 
 /// How often an error code goes with losing a session at a stage, and with passing.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct ErrorPattern {
     /// Stage, from 1.
     pub stage: usize,
@@ -54,7 +55,7 @@ pub struct ErrorPattern {
 }
 
 /// How long sessions stayed at a stage.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Dwell {
     /// Stage, from 1.
     pub stage: usize,
@@ -67,7 +68,7 @@ pub struct Dwell {
 }
 
 /// Why lost sessions were lost, one reason each.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Reason {
     /// The reason.
     pub reason: String,

@@ -1,12 +1,13 @@
 //! Rates of reaching a stage, with their intervals.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::population::{Counts, Shape};
 use crate::statistics::proportion::Proportion;
 
 /// A rate with its counts and 95 % Wilson interval; `null` where nothing could be counted.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Rate {
     /// How many did.
     pub reached: u64,
@@ -41,7 +42,7 @@ impl Rate {
 }
 
 /// How many sessions reached a stage, from the start and from the required stage before.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct StageRates {
     /// Number, from 1.
     pub stage: usize,
@@ -58,7 +59,7 @@ pub struct StageRates {
 }
 
 /// The standard funnel: who gets how far.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct FunnelRates {
     /// Over all sessions.
     pub raw: Vec<StageRates>,

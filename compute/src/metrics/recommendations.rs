@@ -5,7 +5,8 @@
 //! significant and speak of a loss become recommendations. `docs/recommendations.md` tells every
 //! rule.
 
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
 
 use super::population::{Basis, Counts, Population, Shape};
 use super::segments::Segments;
@@ -32,7 +33,7 @@ pub use evidence::{Evidence, Figure};
 pub use impact::Impact;
 
 /// The kinds, in the order in which equals are listed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Kind {
     /// A segment passes a step more often than the rest.
@@ -54,7 +55,7 @@ pub enum Kind {
 }
 
 /// How much there is to gain, measured against today's completions.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, ToSchema)]
 #[serde(rename_all = "snake_case")]
 pub enum Priority {
     /// At least a tenth by default.
@@ -66,7 +67,7 @@ pub enum Priority {
 }
 
 /// One thing to do, and why.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Recommendation {
     /// Which rule found it.
     #[serde(rename = "type")]
@@ -90,7 +91,7 @@ pub struct Recommendation {
 }
 
 /// The test that a recommendation passed.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Significance {
     /// The test.
     pub test: &'static str,

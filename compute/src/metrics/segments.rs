@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Thresholds;
 use super::population::{Basis, Counts, Population, Shape};
@@ -11,7 +12,7 @@ use crate::statistics::multiplicity::benjamini_hochberg;
 use crate::statistics::proportion::{Difference, Proportion};
 
 /// Every asked-for attribute with its values.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Segments {
     /// Values by attribute, sorted by their bytes, `null` last.
     pub attributes: BTreeMap<String, Vec<Segment>>,
@@ -20,7 +21,7 @@ pub struct Segments {
 }
 
 /// Sessions with one value of an attribute.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Segment {
     /// The value; `null`: the opening event has none.
     pub value: Option<String>,
@@ -33,7 +34,7 @@ pub struct Segment {
 }
 
 /// One footing's figures of a segment.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct SegmentFigures {
     /// The segment's own funnel.
     pub stages: Vec<StageRates>,
@@ -42,7 +43,7 @@ pub struct SegmentFigures {
 }
 
 /// A difference of conversion; `null` figures where either side is empty.
-#[derive(Clone, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct AgainstRest {
     /// The segment's rate minus the rest's.
     pub difference: Option<f64>,
@@ -60,7 +61,7 @@ pub struct AgainstRest {
 }
 
 /// What remains of a difference after all tests of the call; `null` where it was not tested.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Judged {
     /// Benjamini–Hochberg adjusted p-value.
     pub p_adjusted: Option<f64>,

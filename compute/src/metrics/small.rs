@@ -11,6 +11,7 @@ use super::cohorts::Direction;
 use super::drop_off::Severity;
 use super::{Input, Report, Request, Session, Thresholds, populations, report};
 use crate::fold::{Digest, Rules, fold};
+use crate::selection::Selection;
 use crate::statistics::multiplicity::benjamini_hochberg;
 
 const SECOND: i64 = 1_000_000;
@@ -62,6 +63,7 @@ impl World {
             to: at(14 * DAY),
             timezone: chrono_tz::UTC,
             client_id: None,
+            selection: Selection::default(),
             segment_by: Vec::new(),
             compare: None,
             mix_by: None,

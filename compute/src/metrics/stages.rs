@@ -1,13 +1,14 @@
 //! The funnel itself, stage by stage.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::population::Population;
 use super::rates::{FunnelRates, Rate, StageRates};
 use super::times::{Durations, StageIncidence, StageTimes};
 
 /// Overall conversion on both footings.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Conversion {
     /// Over all sessions.
     pub raw: Rate,
@@ -16,7 +17,7 @@ pub struct Conversion {
 }
 
 /// Everything about one stage.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct StageReport {
     /// Number, from 1.
     pub stage: usize,
@@ -43,7 +44,7 @@ pub struct StageReport {
 }
 
 /// A stage on the mature footing.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct MatureStage {
     /// Sessions that reached it within the horizon.
     pub count: u64,

@@ -16,6 +16,7 @@ use xxhash_rust::xxh3::xxh3_128;
 
 use super::{Input, Report, Request, Session, Thresholds, populations, report};
 use crate::fold::{Digest, Rules, fold};
+use crate::selection::Selection;
 
 const ATTRIBUTES: [&str; 5] = ["client_id", "language", "user_kind", "channel", "device"];
 
@@ -134,6 +135,7 @@ fn golden_report(events: &[Event], funnel: Funnel, call: &Value) -> Report {
         to: micros(text("to")),
         timezone: text("timezone").parse().unwrap(),
         client_id: None,
+        selection: Selection::default(),
         segment_by: text("segment-by").split(',').map(str::to_owned).collect(),
         compare: Some((micros(text("compare-from")), micros(text("compare-to")))),
         mix_by: Some(text("mix-by").to_owned()),

@@ -1,6 +1,7 @@
 //! How long stages take: among those who reached them, and for everybody who set out.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::population::{Population, Shape};
 use crate::statistics::competing;
@@ -13,7 +14,7 @@ pub const AGES_SECONDS: [i64; 4] = [300, 3_600, 86_400, 604_800];
 const AGES: [i64; 4] = [300_000_000, 3_600_000_000, 86_400_000_000, 604_800_000_000];
 
 /// A sample of durations in seconds; `null` figures of an empty one.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Durations {
     /// Size of the sample.
     pub sessions: u64,
@@ -48,7 +49,7 @@ impl Durations {
 }
 
 /// Cumulative incidence of reaching a stage after the required stage before it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct StageIncidence {
     /// Sessions that reached the stage before.
     pub at_risk: u64,
@@ -68,7 +69,7 @@ pub struct StageIncidence {
 }
 
 /// Incidence within an age; all `null` where nobody was watched that long.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct IncidenceAt {
     /// The age, inclusive.
     pub within_seconds: i64,
@@ -81,7 +82,7 @@ pub struct IncidenceAt {
 }
 
 /// A value with its 95 % interval, which does not exist at 0 and 1.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Limits {
     /// The value.
     pub value: Option<f64>,
@@ -102,7 +103,7 @@ impl From<Estimate> for Limits {
 }
 
 /// Median time in seconds; an end of the interval that does not exist is `null`.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct MedianTime {
     /// The smallest age by which half had reached the stage.
     pub median_seconds: Option<f64>,
@@ -113,7 +114,7 @@ pub struct MedianTime {
 }
 
 /// One step of the curves.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 pub struct CurvePoint {
     /// Age.
     pub seconds: f64,

@@ -3,7 +3,7 @@
 use onramp_schemas::funnel::builtin;
 
 use super::*;
-use crate::sessions::fixture::{TestLake, event};
+use crate::sessions::fixture::{Event, TestLake, event};
 use crate::sessions::silent;
 
 const HOUR: i64 = 3_600_000_000;
@@ -51,6 +51,88 @@ async fn dates_are_local_midnights() {
     // In Beirut midnight of this day does not exist.
     let date = NaiveDate::from_ymd_opt(2023, 3, 26).unwrap();
     assert_eq!(text(local_midnight(date, chrono_tz::Asia::Beirut)), "2023-03-25T22:00:00Z");
+}
+
+/// A session of a client with events at these hours.
+fn visit(client: &str, session: &str, device: &str, hours: &[i64]) -> Vec<Event> {
+    let kinds = ["onboarding.session.started", "onboarding.input.submitted"];
+    let data = format!(r#"{{"device":"{device}"}}"#);
+    let one = |(hour, kind): (&i64, &str)| Event {
+        client: client.into(),
+        ..event(session, kind, hour * HOUR, &data)
+    };
+    hours.iter().zip(kinds.into_iter().cycle()).map(one).collect()
+}
+
+#[tokio::test]
+async fn a_selection_counts_as_if_the_other_sessions_were_not_there() {
+    let chosen = [
+        visit("acme", "a", "mobile", &[1, 2, 30]),
+        visit("acme", "b", "mobile", &[3, 4]),
+        visit("acme", "late", "mobile", &[9]),
+    ];
+    let others = [
+        visit("acme", "c", "desktop", &[5, 6]),
+        visit("zeta", "a", "mobile", &[1, 2]),
+        visit("zeta", "later", "mobile", &[9, 40]),
+    ];
+    let selection = Selection {
+        clients: Some(["acme".to_owned()].into()),
+        attributes: [("device".to_owned(), Some("mobile".to_owned()))].into(),
+    };
+    // Of sessions with more than one event either their digests are kept or none.
+    for digests in [1, 10_000] {
+        let (mut whole, mut part) = (TestLake::new(), TestLake::new());
+        whole.append(&others.concat()).await;
+        whole.append(&chosen.concat()).await;
+        part.append(&chosen.concat()).await;
+        for hour in [2, 8, 30] {
+            let mut request = ReportRequest::new(i64::MAX);
+            request.as_of = Some(Moment::Instant(hour * HOUR));
+            request.compare = Some(Compared::Before);
+            let settings = Settings { digests, ..Settings::default() };
+            let given = async |test: &TestLake, request: &ReportRequest| {
+                let funnel = &builtin()[0];
+                let given = report(&test.lake, funnel, request, &test.engine, &settings, &silent);
+                let mut given = given.await.unwrap();
+                // What all events are like depends on all of them.
+                (given.report_id, given.positions) = Default::default();
+                given.data_quality = Input::default();
+                given
+            };
+            let expected = given(&part, &request).await;
+            request.selection = selection.clone();
+            assert_eq!(given(&whole, &request).await, expected, "hour {hour}, {digests} digests");
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_client_that_may_not_be_seen_is_not_there() {
+    let mut test = TestLake::new();
+    test.append(&[visit("acme", "a", "mobile", &[1]), visit("zeta", "b", "tv", &[2, 3])].concat())
+        .await;
+    let mut request = ReportRequest::new(i64::MAX);
+    request.selection.clients = Some(["acme".to_owned()].into());
+    let report = asked(&test, &request).await.unwrap();
+    assert_eq!((report.total_sessions, report.data_quality.events), (1, 1));
+    let refusal = async |client: &str| {
+        let request = ReportRequest { client_id: Some(client.to_owned()), ..request.clone() };
+        asked(&test, &request).await.unwrap_err().to_string()
+    };
+    assert_eq!(refusal("zeta").await, refusal("none").await.replace("none", "zeta"));
+    request.selection.attributes.insert("colour".to_owned(), None);
+    let error = asked(&test, &request).await.unwrap_err().to_string();
+    assert!(error.contains(r#"an attribute "colour""#), "{error}");
+}
+
+#[tokio::test]
+async fn a_rolling_period_ends_with_the_newest_event() {
+    let test = lake().await;
+    let mut request = ReportRequest::new(i64::MAX);
+    request.rolling_hours = Some(24);
+    let report = asked(&test, &request).await.unwrap();
+    assert_eq!((report.period.from.0, report.period.to.0), (26 * HOUR + 1, 50 * HOUR + 1));
 }
 
 #[tokio::test]

@@ -40,7 +40,15 @@ async fn lake() -> TestLake {
 }
 
 async fn listed(test: &TestLake, filter: Filter, page: (usize, usize)) -> SessionList {
-    let report = ReportRequest::new(i64::MAX);
+    listed_of(test, ReportRequest::new(i64::MAX), filter, page).await
+}
+
+async fn listed_of(
+    test: &TestLake,
+    report: ReportRequest,
+    filter: Filter,
+    page: (usize, usize),
+) -> SessionList {
     let request = ListRequest { report, filter, limit: page.0, offset: page.1 };
     asked(test, &request).await.unwrap()
 }
@@ -84,28 +92,30 @@ async fn a_session_says_where_it_stayed_and_why_it_left() {
 #[tokio::test]
 async fn every_condition_must_hold() {
     let test = lake().await;
-    let device = |value: Option<&str>| vec![("device".to_owned(), value.map(str::to_owned))];
     let cases = [
         (Filter { stage: Some(2), ..Filter::default() }, vec!["done", "idle"]),
         (Filter { dropped_at: Some(2), ..Filter::default() }, vec!["idle"]),
         (Filter { dropped_at: Some(5), ..Filter::default() }, vec![]),
         (Filter { outcome: Some(Outcome::Abandoned), ..Filter::default() }, vec!["angry", "idle"]),
-        (Filter { attributes: device(Some("desktop")), ..Filter::default() }, vec!["done", "idle"]),
-        (Filter { attributes: device(None), ..Filter::default() }, vec!["now"]),
-        (
-            Filter {
-                stage: Some(2),
-                outcome: Some(Outcome::Abandoned),
-                attributes: device(Some("desktop")),
-                dropped_at: None,
-            },
-            vec!["idle"],
-        ),
     ];
     for (filter, expected) in cases {
         let list = listed(&test, filter.clone(), (10, 0)).await;
         assert_eq!(ids(&list), expected, "{filter:?}");
     }
+    let lost = Filter { outcome: Some(Outcome::Abandoned), ..Filter::default() };
+    for (device, filter, expected) in [
+        (Some("desktop"), Filter::default(), vec!["done", "idle"]),
+        (None, Filter::default(), vec!["now"]),
+        (Some("desktop"), lost, vec!["idle"]),
+    ] {
+        let mut report = ReportRequest::new(i64::MAX);
+        report.selection.attributes.insert("device".into(), device.map(str::to_owned));
+        let list = listed_of(&test, report, filter, (10, 0)).await;
+        assert_eq!(ids(&list), expected, "{device:?}");
+    }
+    let mut nobody = ReportRequest::new(i64::MAX);
+    nobody.selection.clients = Some(["other".to_owned()].into());
+    assert_eq!(listed_of(&test, nobody, Filter::default(), (10, 0)).await.total, 0);
 }
 
 #[tokio::test]
@@ -122,8 +132,10 @@ async fn questions_without_an_answer_are_refused() {
     assert!(refusal(|request| request.filter.stage = Some(0)).await.contains("no stage 0"));
     let page = refusal(|request| request.limit = 1_001).await;
     assert!(page.contains("at most 1000 sessions, not 1001"), "{page}");
-    let unknown =
-        refusal(|request| request.filter.attributes = vec![("colour".into(), None)]).await;
+    let unknown = refusal(|request| {
+        request.report.selection.attributes = [("colour".into(), None)].into();
+    })
+    .await;
     assert!(unknown.contains(r#"an attribute "colour""#), "{unknown}");
 }
 

@@ -14,12 +14,13 @@ use onramp_schemas::tables::{DUPLICATES, EVENTS, SESSIONS, Table};
 use super::CaughtUp;
 use super::catch_up::own_files;
 use super::gather::greatest;
-use super::load::instant;
+use super::load::{LoadRequest, instant};
 use super::positions::{Positions, before, positions};
 use crate::engine::Engine;
 use crate::error::ComputeError;
-use crate::metrics::Input;
+use crate::metrics::{Input, Request};
 use crate::scan::LakeTable;
+use crate::selection::Selection;
 
 /// The statistics of a timestamp may be cut to milliseconds by other writers.
 const STATISTICS_SLACK: i64 = 1_000;
@@ -66,9 +67,10 @@ pub async fn knows_client(
     Ok(found.iter().any(|batch| batch.num_rows() > 0))
 }
 
-/// Counts events as a report tells them: over all clients, whatever the period.
+/// Counts events as a report tells them: over all clients that the asker may see, whatever the period.
 ///
-/// Conflicting duplicates are those that ingest saw within its window.
+/// Conflicting duplicates are those that ingest saw within its window. Whose they were is not known
+/// any more: who may not see everybody is not told of those that ingest dropped.
 ///
 /// # Errors
 /// When the lake or the engine fails.
@@ -77,19 +79,20 @@ pub async fn input_counts(
     funnel: &str,
     engine: &Engine,
     caught_up: &CaughtUp,
-    as_of: i64,
+    request: &LoadRequest,
 ) -> Result<Input, ComputeError> {
     let (Some(events), Some(sessions)) = (&caught_up.events, &caught_up.sessions) else {
         return Ok(Input::default());
     };
     let context = engine.session(lake);
-    let counter = Counter { lake, context: &context };
+    let counter = Counter { lake, context: &context, selection: &request.selection };
     let dropped = counter.dropped(&positions(events)).await?;
     let accepted = counter.table(&EVENTS, events.files.clone())?;
     let [accepted] = counter.row(accepted, vec![count(lit(1))]).await?;
     let folded = counter.table(&SESSIONS, own_files(sessions, funnel))?;
     let [distinct] = counter.row(folded, vec![sum(col("events"))]).await?;
-    let after_as_of = counter.after(|| counter.table(&EVENTS, events.files.clone()), as_of).await?;
+    let events = || counter.table(&EVENTS, events.files.clone());
+    let after_as_of = counter.after(events, request.as_of).await?;
     Ok(Input {
         events: accepted + dropped[0],
         duplicates: dropped[0] + accepted.saturating_sub(distinct),
@@ -106,10 +109,10 @@ pub async fn replayed_counts(
     lake: &Lake,
     engine: &Engine,
     (events, positions): (&Snapshot, &Positions),
-    as_of: i64,
+    request: &Request,
 ) -> Result<Input, ComputeError> {
     let context = engine.session(lake);
-    let counter = Counter { lake, context: &context };
+    let counter = Counter { lake, context: &context, selection: &request.selection };
     let dropped = counter.dropped(positions).await?;
     let read = before(&Arc::new(positions.clone()), "sequence");
     let events =
@@ -119,7 +122,7 @@ pub async fn replayed_counts(
     let folded = ["client_id", "session_id", "source", "id"].map(col);
     let folded = events()?.select(folded).and_then(DataFrame::distinct).map_err(failed)?;
     let [distinct] = counter.row(folded, vec![count(lit(1))]).await?;
-    let after_as_of = counter.after(events, as_of).await?;
+    let after_as_of = counter.after(events, request.as_of).await?;
     Ok(Input {
         events: accepted + dropped[0],
         duplicates: dropped[0] + accepted.saturating_sub(distinct),
@@ -131,16 +134,22 @@ pub async fn replayed_counts(
 struct Counter<'a> {
     lake: &'a Lake,
     context: &'a SessionContext,
+    selection: &'a Selection,
 }
 
 impl Counter<'_> {
+    /// What the asker may see of a table.
     fn table(
         &self,
         table: &'static Table,
         files: Vec<onramp_lake::DataFile>,
     ) -> Result<DataFrame, ComputeError> {
         let table = LakeTable::of_files(self.lake, table, files);
-        self.context.read_table(Arc::new(table)).map_err(failed)
+        let frame = self.context.read_table(Arc::new(table)).map_err(failed)?;
+        match self.selection.clients_filter(None) {
+            Some(seen) => frame.filter(seen).map_err(failed),
+            None => Ok(frame),
+        }
     }
 
     /// Distinct events of which every copy is later than an instant.
@@ -171,6 +180,9 @@ impl Counter<'_> {
 
     /// Resends before these positions that ingest dropped, and those of them that differ.
     async fn dropped(&self, positions: &Positions) -> Result<[u64; 2], ComputeError> {
+        if self.selection.clients.is_some() {
+            return Ok([0, 0]);
+        }
         let Some(table) = self.lake.open_table(&DUPLICATES).await? else { return Ok([0, 0]) };
         let duplicates = table.snapshot().await?;
         let length = col("last_sequence") - col("first_sequence") + lit(1_i64);

@@ -24,6 +24,7 @@ use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::metrics::population::{Counts, Population, Scope};
 use crate::scan::LakeTable;
+use crate::selection::Selection;
 
 mod past;
 #[cfg(test)]
@@ -47,9 +48,18 @@ pub struct LoadRequest {
     pub attributes: Vec<String>,
     /// Only sessions of this client.
     pub client_id: Option<String>,
+    /// Only sessions that meet these conditions.
+    pub selection: Selection,
     /// Only sessions that start within one of these `[from, to)`, or, without a start, whose first
     /// event lies there.
     pub periods: Vec<(i64, i64)>,
+}
+
+impl LoadRequest {
+    /// The attributes that are wanted, and those that are asked about.
+    fn names(&self) -> Vec<String> {
+        self.attributes.iter().chain(self.selection.attributes.keys()).cloned().collect()
+    }
 }
 
 /// Sessions and what they were folded from.
@@ -132,7 +142,7 @@ impl<'a> Loader<'a> {
             lake,
             definition: Definition::compile(&context, funnel)?,
             context,
-            names: distinct(&request.attributes).into(),
+            names: distinct(&request.names()).into(),
             request,
             events,
             files: own_files(table, &funnel.name),
@@ -188,7 +198,11 @@ impl<'a> Loader<'a> {
     async fn known_names(&self) -> Result<BTreeSet<String>, ComputeError> {
         let failed = |source| ComputeError::query("read the attributes of sessions", source);
         let table = LakeTable::of_files(self.lake, &SESSIONS, self.files.clone());
-        let frame = self.context.read_table(Arc::new(table)).map_err(failed)?;
+        let mut frame = self.context.read_table(Arc::new(table)).map_err(failed)?;
+        // What a client's attributes are called is told to those who see the client.
+        if let Some(seen) = self.request.selection.clients_filter(None) {
+            frame = frame.filter(seen).map_err(failed)?;
+        }
         let frame = frame.select(vec![col("attributes")]).map_err(failed)?;
         let mut stream = frame.execute_stream().await.map_err(failed)?;
         let mut known = BTreeSet::new();

@@ -2,13 +2,13 @@
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::logical_expr::{Expr, col};
 use onramp_lake::{Lake, Snapshot};
 use onramp_schemas::tables::EVENTS;
 
 use super::definition::Definition;
 use super::gather::Gather;
-use super::load::{CLIENT_ID, distinct, instant, refold};
+use super::load::{distinct, instant, refold};
 use super::positions::{Positions, before};
 use crate::engine::Engine;
 use crate::error::ComputeError;
@@ -39,7 +39,9 @@ pub(crate) async fn replay(
     while let Some(some) = gather.next().await? {
         for session in some {
             let folded = refold(&definition, &names, request.as_of, session)?;
-            sessions.extend(folded.filter(|session| begins_within(session, &periods)));
+            sessions.extend(folded.filter(|session| {
+                begins_within(session, &periods) && request.selection.holds(session, &names)
+            }));
         }
     }
     Ok(populations(request, &names, &sessions))
@@ -48,10 +50,8 @@ pub(crate) async fn replay(
 fn filter(positions: &Arc<Positions>, request: &Request) -> Expr {
     let old_enough = col("occurred_at").lt_eq(instant(request.as_of));
     let filter = old_enough.and(before(positions, "sequence"));
-    match &request.client_id {
-        Some(client) => filter.and(col(CLIENT_ID).eq(lit(client.as_str()))),
-        None => filter,
-    }
+    let clients = request.selection.clients_filter(request.client_id.as_deref());
+    clients.into_iter().fold(filter, Expr::and)
 }
 
 fn begins_within(session: &Session, periods: &[(i64, i64)]) -> bool {

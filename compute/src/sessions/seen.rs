@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::logical_expr::{Expr, col};
 use datafusion::prelude::SessionContext;
 use futures::TryStreamExt;
 use onramp_lake::{Lake, Snapshot};
@@ -36,12 +36,13 @@ pub(crate) struct Seen {
 }
 
 /// Which sessions.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Scope<'a> {
     pub as_of: i64,
     /// They started in `[from, to)`.
     pub period: (i64, i64),
-    pub client_id: Option<&'a str>,
+    /// The condition on the client.
+    pub clients: Option<Expr>,
     /// Attributes that are wanted.
     pub names: &'a [String],
 }
@@ -169,11 +170,8 @@ impl Reader<'_> {
         // As of an instant before its start a session is in no funnel.
         let to = to.min(self.scope.as_of.saturating_add(1));
         let started_at = || col("started_at");
-        let mut filter =
-            which.and(started_at().gt_eq(instant(from))).and(started_at().lt(instant(to)));
-        if let Some(client) = self.scope.client_id {
-            filter = filter.and(col(CLIENT_ID).eq(lit(client)));
-        }
+        let within = started_at().gt_eq(instant(from)).and(started_at().lt(instant(to)));
+        let filter = self.scope.clients.iter().cloned().fold(which.and(within), Expr::and);
         let files = own_files(self.table, &self.definition.name);
         let table = LakeTable::of_files(self.lake, &SESSIONS, files);
         let frame = self.context.read_table(Arc::new(table)).map_err(failed)?;

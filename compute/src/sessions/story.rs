@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use datafusion::logical_expr::{col, lit};
+use datafusion::logical_expr::{Expr, col, lit};
 use datafusion::prelude::SessionContext;
 use onramp_lake::{Lake, Snapshot};
 use onramp_schemas::funnel::Funnel;
@@ -42,13 +42,14 @@ pub(crate) struct StoryEvent {
 /// The most clients that a refusal names.
 const NAMED: usize = 5;
 
-/// Reads the events of a session; without its client where only one has a session of that id.
+/// Reads the events of a session; `clients` is a condition on its client, and may be missing where only
+/// one has a session of that id.
 pub(crate) async fn story(
     lake: &Lake,
     funnel: &Funnel,
     engine: &Engine,
     caught_up: &CaughtUp,
-    (client_id, session_id): (Option<&str>, &str),
+    (clients, session_id): (Option<Expr>, &str),
 ) -> Result<Story, ComputeError> {
     let none = || ComputeError::NoSession { session_id: session_id.to_owned() };
     let (Some(events), Some(sessions)) = (&caught_up.events, &caught_up.sessions) else {
@@ -58,10 +59,8 @@ pub(crate) async fn story(
     let definition = Definition::compile(&context, funnel)?;
     let table = LakeTable::of_files(lake, &SESSIONS, own_files(sessions, &funnel.name));
     let failed = |source| ComputeError::query("look for the session", source);
-    let mut wanted = col("session_id").eq(lit(session_id));
-    if let Some(client_id) = client_id {
-        wanted = wanted.and(col("client_id").eq(lit(client_id)));
-    }
+    let named = col("session_id").eq(lit(session_id));
+    let wanted = clients.into_iter().fold(named, Expr::and);
     let columns = ["client_id", "session_id", "session_key", "first_event_at", "last_seen_at"];
     let frame = context.read_table(Arc::new(table)).and_then(|table| table.filter(wanted));
     let frame = frame.and_then(|frame| frame.select(columns.map(col))).map_err(failed)?;

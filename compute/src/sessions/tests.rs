@@ -249,8 +249,9 @@ async fn of_copies_the_smallest_counts_in_any_order() {
             let dataset = loaded(&test, &funnel(), wanted).await.unwrap();
             assert_eq!(words(&dataset), ["a: 10 - - Active"], "{order:?} in {pieces}");
             let caught_up = caught_up(&test, &funnel()).await;
-            let input =
-                input_counts(&test.lake, "trial", &test.engine, &caught_up, 9).await.unwrap();
+            let input = input_counts(&test.lake, "trial", &test.engine, &caught_up, &as_of(9))
+                .await
+                .unwrap();
             assert_eq!(
                 (input.events, input.duplicates, input.after_as_of),
                 (3, 2, 1),
@@ -279,7 +280,8 @@ async fn a_session_with_too_many_digests_is_read_from_its_events() {
     let dataset = loaded(&test, &funnel(), wanted()).await.unwrap();
     assert_eq!(words(&dataset), ["-: 31 - - Active", "x: 0 30 40 Completed"]);
     let caught_up = caught_up(&test, &funnel()).await;
-    let input = input_counts(&test.lake, "trial", &test.engine, &caught_up, 30).await.unwrap();
+    let input =
+        input_counts(&test.lake, "trial", &test.engine, &caught_up, &as_of(30)).await.unwrap();
     assert_eq!((input.events, input.duplicates, input.after_as_of), (23, 0, 2));
     check_rebuild(&test, &funnel()).await;
 }

@@ -15,6 +15,7 @@ fn of(session_id: &str) -> TimelineRequest {
     TimelineRequest {
         session_id: session_id.to_owned(),
         client_id: None,
+        clients: None,
         now: i64::MAX,
         as_of: None,
         limit: LARGEST_PAGE,
@@ -100,6 +101,15 @@ async fn a_session_that_is_not_one_is_refused() {
     let several = asked(&test, &of("twice")).await.unwrap_err();
     assert!(matches!(several, ComputeError::AmbiguousSession { .. }), "{several}");
     assert!(several.to_string().contains("acme, other"), "{several}");
+    let theirs = TimelineRequest { clients: Some(["other".into()].into()), ..of("twice") };
+    assert_eq!(
+        asked(&test, &theirs).await.unwrap().client_id,
+        "other",
+        "it is the only one they see"
+    );
+    let hidden = TimelineRequest { client_id: Some("acme".into()), ..theirs };
+    let error = asked(&test, &hidden).await.unwrap_err();
+    assert!(matches!(error, ComputeError::NoSession { .. }), "{error}");
     let one = TimelineRequest { client_id: Some("other".into()), ..of("twice") };
     assert_eq!(asked(&test, &one).await.unwrap().client_id, "other");
     let large = TimelineRequest { limit: LARGEST_PAGE + 1, ..of("s") };

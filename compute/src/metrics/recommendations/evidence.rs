@@ -1,13 +1,14 @@
 //! Figures with their intervals and the SQL that gives them again.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::{Frame, Side};
 use crate::metrics::rates::Rate;
 use crate::statistics::proportion::Proportion;
 
 /// A figure that a recommendation rests on.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Evidence {
     /// Which sessions it is about.
     pub name: String,
@@ -20,7 +21,7 @@ pub struct Evidence {
 }
 
 /// A rate or a time.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, ToSchema)]
 #[serde(untagged)]
 pub enum Figure {
     /// A rate with its Wilson interval.

@@ -1,12 +1,13 @@
 //! What following a recommendation may bring.
 
 use serde::Serialize;
+use utoipa::ToSchema;
 
 use super::Frame;
 use crate::statistics::proportion::Proportion;
 
 /// Extra completions a week, with the terms that they are the product of.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct Impact {
     /// `sessions_per_week · (reference_rate − rate) · later_rate`, at least 0.
     pub expected: f64,

@@ -58,11 +58,17 @@ impl Frame<'_> {
         format!("started_at + {}", seconds(self.request.funnel.horizon()))
     }
 
-    /// Rows of the funnel, and of the client that was asked for.
+    /// Rows of the funnel, of the client and with the attributes that were asked for.
     pub(super) fn funnel_sql(&self) -> String {
         let mut text = format!("funnel = {}", quoted(&self.request.funnel.name));
         if let Some(client) = &self.request.client_id {
             text += &format!(" AND client_id = {}", quoted(client));
+        }
+        for (name, value) in &self.request.selection.attributes {
+            text += &match value {
+                Some(value) => format!(" AND {} = {}", attribute(name), quoted(value)),
+                None => format!(" AND {} IS NULL", attribute(name)),
+            };
         }
         text
     }

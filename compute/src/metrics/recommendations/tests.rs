@@ -5,6 +5,7 @@ use onramp_schemas::funnel::{Funnel, parse};
 use super::*;
 use crate::fold::{Digest, Rules, Session, fold};
 use crate::metrics::{Report, Thresholds, populations, report};
+use crate::selection::Selection;
 
 const DAY: i64 = 86_400_000_000;
 const SECOND: i64 = 1_000_000;
@@ -72,6 +73,7 @@ fn world(dice: &mut Dice, sessions: usize, effect: Effect) -> Report {
         to: 2 * PERIOD,
         timezone: chrono_tz::UTC,
         client_id: None,
+        selection: Selection::default(),
         segment_by: vec!["kind".into(), "device".into()],
         compare: None,
         mix_by: None,

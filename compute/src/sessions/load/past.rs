@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use datafusion::logical_expr::{Expr, col, lit};
+use datafusion::logical_expr::{Expr, col};
 use futures::TryStreamExt;
 use onramp_lake::DataFile;
 use onramp_schemas::tables::{EVENTS, SESSIONS};
@@ -65,10 +65,8 @@ impl Loader<'_> {
             .lt_eq(as_of.clone())
             .and(col("last_seen_at").gt(as_of))
             .and(within("started_at").or(unstarted.and(within("first_event_at"))));
-        match &self.request.client_id {
-            Some(client) => filter.and(col(CLIENT_ID).eq(lit(client.as_str()))),
-            None => filter,
-        }
+        let clients = self.request.selection.clients_filter(self.request.client_id.as_deref());
+        clients.into_iter().fold(filter, Expr::and)
     }
 
     fn fold_batch<S: Sink>(
@@ -98,9 +96,15 @@ impl Loader<'_> {
                 pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
             });
             let (client_id, session_id) = name;
-            sink.add_session(&Session { client_id, session_id, attributes, folded });
+            self.add(Session { client_id, session_id, attributes, folded }, sink);
         }
         Ok(())
+    }
+
+    fn add<S: Sink>(&self, session: Session, sink: &mut S) {
+        if self.request.selection.holds(&session, &self.names) {
+            sink.add_session(&session);
+        }
     }
 
     /// Folds sessions from all their events.
@@ -116,7 +120,7 @@ impl Loader<'_> {
             for session in some.into_iter().filter(|session| unclear.wants(session)) {
                 let as_of = self.request.as_of;
                 let folded = refold(&self.definition, &self.names, as_of, session)?;
-                folded.iter().for_each(|session| sink.add_session(session));
+                folded.into_iter().for_each(|session| self.add(session, sink));
             }
         }
         Ok(())

@@ -17,6 +17,7 @@ use crate::error::ComputeError;
 use crate::fold::Session;
 use crate::metrics::population::Scope;
 use crate::scan::LakeTable;
+use crate::selection::Selection;
 use crate::sessions::columns::Columns;
 use crate::sessions::writer::damaged;
 
@@ -50,8 +51,12 @@ impl Loader<'_> {
         let room: i64 = files.iter().filter_map(|file| file.rows).sum();
         let room = usize::try_from(room).unwrap_or_default();
         let mut columns = S::columns(&self.names);
-        columns.extend(open.then_some("last_seen_at"));
-        columns.extend(self.request.client_id.as_ref().map(|_| CLIENT_ID));
+        let chosen = Chosen {
+            seen_by: open.then_some(scope.as_of),
+            client_id: self.request.client_id.clone(),
+            selection: self.request.selection.clone(),
+        };
+        columns.extend(chosen.columns());
         columns.sort_unstable();
         columns.dedup();
         let table = LakeTable::of_files(self.lake, &SESSIONS, files);
@@ -62,12 +67,11 @@ impl Loader<'_> {
         let mut parts: JoinSet<Result<S, ComputeError>> = JoinSet::new();
         for mut stream in execute_stream_partitioned(plan, task).map_err(failed)? {
             let (scope, names) = (Arc::clone(scope), Arc::clone(&self.names));
-            let client_id = self.request.client_id.clone();
+            let chosen = chosen.clone();
             parts.spawn(async move {
                 let mut sink = S::new(&scope, &names, room);
                 while let Some(batch) = stream.try_next().await.map_err(failed)? {
-                    let seen_by = open.then_some(scope.as_of);
-                    let kept = kept(&batch, seen_by, client_id.as_deref())?;
+                    let kept = chosen.of(&batch)?;
                     sink.add_rows(kept.as_ref().unwrap_or(&batch))?;
                 }
                 Ok(sink)
@@ -86,28 +90,58 @@ impl Loader<'_> {
     }
 }
 
-/// The rows that were last seen by an instant and are of a client; `None`: all of them.
-fn kept(
-    batch: &RecordBatch,
+/// Which rows are read into a sink.
+#[derive(Clone)]
+struct Chosen {
+    /// They were last seen by this instant.
     seen_by: Option<i64>,
-    client_id: Option<&str>,
-) -> Result<Option<RecordBatch>, ComputeError> {
-    if seen_by.is_none() && client_id.is_none() {
-        return Ok(None);
+    client_id: Option<String>,
+    selection: Selection,
+}
+
+impl Chosen {
+    /// The columns that tell which they are.
+    fn columns(&self) -> impl Iterator<Item = &'static str> {
+        let last_seen = self.seen_by.map(|_| "last_seen_at");
+        let attributes = (!self.selection.attributes.is_empty()).then_some("attributes");
+        last_seen.into_iter().chain(self.needs_client().then_some(CLIENT_ID)).chain(attributes)
     }
-    let columns = Columns(batch);
-    let last_seen = match seen_by {
-        Some(by) => Some((by, columns.instant("last_seen_at")?)),
-        None => None,
-    };
-    let client = match client_id {
-        Some(client) => Some((client, columns.text(CLIENT_ID)?)),
-        None => None,
-    };
-    let keep = |row: usize| {
-        last_seen.is_none_or(|(by, column)| column.value(row) <= by)
-            && client.is_none_or(|(client, column)| column.value(row) == client)
-    };
-    let keep: BooleanArray = (0..batch.num_rows()).map(|row| Some(keep(row))).collect();
-    filter_record_batch(batch, &keep).map(Some).map_err(damaged)
+
+    fn needs_client(&self) -> bool {
+        let Selection { clients, attributes } = &self.selection;
+        self.client_id.is_some() || clients.is_some() || attributes.contains_key(CLIENT_ID)
+    }
+
+    /// The rows; `None`: all of them.
+    fn of(&self, batch: &RecordBatch) -> Result<Option<RecordBatch>, ComputeError> {
+        if self.columns().next().is_none() {
+            return Ok(None);
+        }
+        let columns = Columns(batch);
+        let last_seen = match self.seen_by {
+            Some(by) => Some((by, columns.instant("last_seen_at")?)),
+            None => None,
+        };
+        let clients = self.needs_client().then(|| columns.text(CLIENT_ID)).transpose()?;
+        let filtered = !self.selection.attributes.is_empty();
+        let attributes = filtered.then(|| columns.attributes()).transpose()?;
+        let keep = |row: usize| {
+            let client = clients.map(|clients| clients.value(row));
+            let value = |name: &str| match name {
+                CLIENT_ID => client,
+                name => {
+                    let mut pairs = attributes.as_ref()?.pairs(row);
+                    pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
+                }
+            };
+            last_seen.is_none_or(|(by, column)| column.value(row) <= by)
+                && client.is_none_or(|client| {
+                    self.selection.sees(client)
+                        && self.client_id.as_ref().is_none_or(|wanted| client == wanted)
+                })
+                && self.selection.has(value)
+        };
+        let keep: BooleanArray = (0..batch.num_rows()).map(|row| Some(keep(row))).collect();
+        filter_record_batch(batch, &keep).map(Some).map_err(damaged)
+    }
 }
