@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
     Context, Ending, compact, completions, config, demo, doctor, forget, funnel, generate, import,
-    ingest, rebuild, report, schema, session, sql, up, vacuum,
+    ingest, rebuild, report, schema, serve, session, sql, up, vacuum,
 };
 use crate::config::Overrides;
 use crate::output::Format;
@@ -20,7 +20,7 @@ use crate::output::Format;
     after_help = "Examples:
   onramp demo                              a generated world, through the pipeline, to a report
   onramp import events.ndjson && onramp report
-  onramp up                                take events over HTTP into the lake
+  onramp up                                take events over HTTP, answer at /api/v1/docs
   onramp report --from 2026-03-01 --to 2026-04-01 --segment-by device
   onramp sql \"SELECT event_type, count(*) FROM events GROUP BY 1\"
 
@@ -66,6 +66,7 @@ pub struct Global {
 pub enum Command {
     Demo(demo::Demo),
     Up(up::Up),
+    Serve(serve::Serve),
     Ingest(ingest::Ingest),
     Import(import::Import),
     Generate(generate::Generate),
@@ -89,6 +90,7 @@ impl Command {
         let mut overrides = Overrides::default();
         match self {
             Command::Up(up) => up.overrides(&mut overrides),
+            Command::Serve(serve) => serve.overrides(&mut overrides),
             Command::Ingest(ingest) => ingest.overrides(&mut overrides),
             Command::Import(import) => import.overrides(&mut overrides),
             Command::Generate(generate) => generate.overrides(&mut overrides),
@@ -99,7 +101,7 @@ impl Command {
 
     /// Whether it runs until it is told to stop, and ends by itself then.
     pub fn is_service(&self) -> bool {
-        matches!(self, Command::Up(_) | Command::Ingest(_))
+        matches!(self, Command::Up(_) | Command::Serve(_) | Command::Ingest(_))
     }
 
     /// Does it.
@@ -107,6 +109,7 @@ impl Command {
         match self {
             Command::Demo(demo) => demo.run(context).await,
             Command::Up(up) => up.run(context).await,
+            Command::Serve(serve) => serve.run(context).await,
             Command::Ingest(ingest) => ingest.run(context).await,
             Command::Import(import) => import.run(context).await,
             Command::Generate(generate) => generate.run(context).await,

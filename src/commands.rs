@@ -13,6 +13,7 @@ pub mod ingest;
 pub mod rebuild;
 pub mod report;
 pub mod schema;
+pub mod serve;
 mod service;
 pub mod session;
 pub mod sql;

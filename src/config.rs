@@ -23,7 +23,7 @@ pub struct Config {
     pub funnels: Vec<String>,
     /// Events into the lake.
     pub ingest: Ingest,
-    /// The HTTP collector.
+    /// The HTTP server.
     pub http: Http,
     /// The query engine.
     pub compute: Compute,
@@ -76,16 +76,26 @@ pub struct Ingest {
     pub memory_limit_mb: usize,
 }
 
-/// The HTTP collector.
+/// The HTTP server.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Http {
-    /// Where `up` listens.
+    /// Where `up` and `serve` listen.
     pub listen: String,
-    /// The greatest size of a request's body, in mebibytes.
+    /// The greatest size of a body of events, in mebibytes.
     pub max_body_mb: usize,
     /// The most events of a batch.
     pub max_events: usize,
+    /// Connections at once; for one more the one that is idle longest is closed.
+    pub max_connections: usize,
+    /// How long the head of a request may take and a connection be idle, in seconds.
+    pub head_timeout_seconds: u64,
+    /// How long a request may take, its body included, in seconds.
+    pub request_timeout_seconds: u64,
+    /// How long a report or a list may take, in seconds.
+    pub deadline_seconds: u64,
+    /// Reports and lists that are computed at once; as many again may wait.
+    pub max_concurrent: usize,
 }
 
 /// The query engine.
@@ -136,10 +146,25 @@ impl Default for Config {
             lake: "./onramp-lake".to_owned(),
             funnels: Vec::new(),
             ingest: Ingest::default(),
-            http: Http { listen: "127.0.0.1:8080".to_owned(), max_body_mb: 16, max_events: 10_000 },
+            http: Http::default(),
             compute: Compute { memory_limit_mb: 1_024, target_partitions: None, spill_dir: None },
             report: Report { funnel: "onboarding".to_owned(), timezone: "UTC".to_owned() },
             log: Log { filter: None, format: LogFormat::Text },
+        }
+    }
+}
+
+impl Default for Http {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            max_body_mb: 16,
+            max_events: 10_000,
+            max_connections: 512,
+            head_timeout_seconds: 10,
+            request_timeout_seconds: 60,
+            deadline_seconds: 30,
+            max_concurrent: 4,
         }
     }
 }

@@ -1,41 +1,17 @@
 //! The tables as analysts open them, without Onramp: DuckDB, Polars, and pandas by `deltalake`.
 
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
-use std::sync::OnceLock;
+use std::process::Command;
 
 use serde_json::Value;
 
+use crate::support::python::python;
 use crate::support::{Answer, Scene, checkout};
-
-/// A Python with the analysts' libraries, made once; `None` where there is no Python.
-pub fn python(test: &str) -> Option<&'static PathBuf> {
-    static PYTHON: OnceLock<Option<PathBuf>> = OnceLock::new();
-    let python = PYTHON.get_or_init(|| {
-        let quiet = |command: &mut Command| {
-            command.stdout(Stdio::null()).stderr(Stdio::null()).status().is_ok_and(|s| s.success())
-        };
-        let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("analysts");
-        let python = folder.join("bin/python");
-        let wanted = checkout("tests/analysts/requirements.txt");
-        let made =
-            python.exists() || quiet(Command::new("python3").args(["-m", "venv"]).arg(&folder));
-        let equipped = made
-            && quiet(Command::new(&python).args(["-m", "pip", "install", "-q", "-r"]).arg(wanted));
-        assert!(equipped || std::env::var_os("CI").is_none(), "CI has Python and its registry");
-        equipped.then_some(python)
-    });
-    if python.is_none() {
-        crate::support::left_out(test, "python3 with venv and pip, and its package registry");
-    }
-    python.as_ref()
-}
 
 #[test]
 fn duckdb_polars_and_pandas_read_what_onramp_reads() {
-    let Some(python) = python("analysts::duckdb_polars_and_pandas_read_what_onramp_reads") else {
-        return;
-    };
+    let test = "analysts::duckdb_polars_and_pandas_read_what_onramp_reads";
+    let Some(python) = python(test, "analysts") else { return };
     let scene = Scene::new();
     let path = scene.path("events.ndjson");
     let world = ["generate", "--sessions", "500", "--until", "2026-03-01", "--to"];
@@ -46,7 +22,7 @@ fn duckdb_polars_and_pandas_read_what_onramp_reads() {
         if compacted {
             scene.run(["compact"]).succeeded();
         }
-        check(&scene, python);
+        check(&scene, &python);
     }
 }
 

@@ -23,6 +23,7 @@ use place::Place;
 
 use crate::support::broker::own_brokers;
 use crate::support::left_out;
+use crate::support::python::python;
 use crate::support::store::store;
 
 /// Faults of a run when nobody asks for more, and of each of its rounds.
@@ -48,7 +49,7 @@ fn nothing_is_lost_or_doubled_whatever_happens_to_the_group() {
     let mut three = asked.and_then(|_| own_brokers(test, 3));
     let faults = asked.map_or(FEW.0, |asked| asked as u32);
     println!("ONRAMP_FAULT_SEED={seed} ONRAMP_FAULTS={faults}");
-    let python = crate::analysts::python("deletes in faults::nothing_is_lost");
+    let python = python("deletes in faults::nothing_is_lost", "analysts");
     let store = store("a bucket in faults::nothing_is_lost");
     let mut figures = Figures::default();
     for seed in seed.. {
@@ -67,7 +68,7 @@ fn nothing_is_lost_or_doubled_whatever_happens_to_the_group() {
             Some(_) if place.proxy.is_some() => ROUND.1,
             Some(_) => ROUND.0,
         };
-        let mut group = Round::start(seed, brokers, &place, python, &mut figures);
+        let mut group = Round::start(seed, brokers, &place, python.as_ref(), &mut figures);
         group.hurt(each.min(faults - group.inflicted()), &FIRST);
         let ledger = group.settle();
         assert!(ledger.balances(), "seed {seed}: {ledger:#?}");

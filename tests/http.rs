@@ -1,6 +1,6 @@
 //! The HTTP collector: durable before it answers, and every event of a request is answered for.
 
-use std::process::{Child, Stdio};
+use std::process::{Child, Command, Stdio};
 
 use serde_json::{Value, json};
 
@@ -8,7 +8,7 @@ use crate::support::{Scene, event, eventually, free_ports};
 
 const TIME: &str = "2026-03-01T10:00:00Z";
 
-/// `onramp up`, ended with the test.
+/// `onramp up` or `onramp serve`, ended with the test.
 pub struct Server {
     child: Child,
     port: u16,
@@ -16,15 +16,23 @@ pub struct Server {
 
 impl Server {
     pub fn start(scene: &Scene, args: &[&str]) -> Self {
+        Self::of(scene.onramp().arg("up"), args)
+    }
+
+    /// Starts a command that listens.
+    pub fn of(command: &mut Command, args: &[&str]) -> Self {
         let port = free_ports();
-        let mut command = scene.onramp();
-        command.arg("up").arg("--listen").arg(format!("127.0.0.1:{port}")).args(args);
+        command.arg("--listen").arg(format!("127.0.0.1:{port}")).args(args);
         let child = command.stderr(Stdio::null()).spawn().expect("the binary runs");
         let server = Self { child, port };
         eventually("the server is ready", 30, || {
             server.agent().get(server.url("/readyz")).call().ok().filter(|a| a.status() == 200)
         });
         server
+    }
+
+    pub fn address(&self) -> (&'static str, u16) {
+        ("127.0.0.1", self.port)
     }
 
     pub fn url(&self, path: &str) -> String {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
 mod analysts;
+mod api;
 mod bad_input;
 mod bad_numbers;
 mod cli;

@@ -16,6 +16,8 @@ pub const LAG: &str = "onramp_ingest_lag_records";
 pub const FLUSH_SECONDS: &str = "onramp_ingest_flush_seconds";
 /// Histogram, seconds to write and commit a flush to the lake. Worry above the flush interval.
 pub const COMMIT_SECONDS: &str = "onramp_ingest_commit_seconds";
+/// Gauge, open HTTP connections. Worry near `http.max_connections`: idle ones are closed for new ones.
+pub const HTTP_CONNECTIONS: &str = "onramp_http_connections";
 /// Counter, buffers dropped because another writer moved a partition. Rare: rebalances only.
 pub const LOST_BUFFERS: &str = "onramp_ingest_lost_buffers_total";
 
@@ -28,6 +30,7 @@ pub fn describe() {
     describe_gauge!(LAG, Unit::Count, "records behind the end of the partition");
     describe_histogram!(FLUSH_SECONDS, Unit::Seconds, "time of a flush, rows to durable");
     describe_histogram!(COMMIT_SECONDS, Unit::Seconds, "time to write and commit a flush");
+    describe_gauge!(HTTP_CONNECTIONS, Unit::Count, "open HTTP connections");
     describe_counter!(LOST_BUFFERS, Unit::Count, "buffers dropped to another writer");
 }
 

@@ -1,10 +1,17 @@
 //! The HTTP API: routes, limits, and the forms of an answer. Figures are `onramp_compute`'s.
 
+mod accept;
 mod analytics;
-mod parameters;
+mod cohorts;
+mod comparison;
+mod docs;
 mod problem;
+mod question;
+mod realtime;
 mod respond;
+mod sessions;
 mod statement;
+mod wrap;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -12,30 +19,29 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
-use axum::http::{Method, StatusCode, Uri};
-use axum::routing::{get, post};
 use chrono_tz::Tz;
 use onramp_compute::metrics::Report;
 use onramp_compute::sessions::{Settings, silent};
-use onramp_compute::{Engine, ReportRequest};
+use onramp_compute::{ComputeError, Engine, ReportRequest};
 use onramp_lake::Lake;
 use onramp_schemas::clock::Clock;
 use onramp_schemas::funnel::Funnel;
 use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
-use tower::Layer;
-use tower_http::catch_panic::CatchPanicLayer;
-use tower_http::compression::CompressionLayer;
-use tower_http::normalize_path::NormalizePathLayer;
+use utoipa_axum::router::OpenApiRouter;
+use utoipa_axum::routes;
 
+pub use docs::openapi;
 pub use problem::Problem;
+pub use wrap::wrap;
 
-use crate::access::Caller;
+use crate::access::Scope;
 use crate::sql;
-use parameters::Filters;
+use question::Question;
 
-/// Where the analytics routes are.
-const ANALYTICS: &str = "/api/v1/onboarding/analytics";
+/// Gauge, reports and lists that are being computed for callers. Worry when it stays at
+/// `http.max_concurrent`: callers wait, and then are refused.
+pub const COMPUTING: &str = "onramp_http_computing";
 
 /// What a server is made of.
 #[derive(Debug)]
@@ -63,7 +69,7 @@ pub struct Options {
 }
 
 /// What the routes share.
-struct Api {
+pub(crate) struct Api {
     lake: Lake,
     engine: Engine,
     funnels: BTreeMap<String, Arc<Funnel>>,
@@ -78,7 +84,8 @@ struct Api {
     workers: tokio::runtime::Handle,
 }
 
-/// All routes of the API but those of the collector; a trailing slash makes no difference.
+/// The routes of analytics, of SQL and of their documentation, for [`wrap`]. A request carries its
+/// [`Caller`](crate::access::Caller) as an extension, and is answered within the caller's scope.
 pub fn router(options: Options) -> Router {
     let statement_bytes = options.sql.limits().max_statement_bytes;
     let funnels = options.funnels.into_iter();
@@ -96,72 +103,105 @@ pub fn router(options: Options) -> Router {
         sql: options.sql,
         workers: options.workers,
     });
-    let analytics = Router::new()
-        .route("/funnel", get(analytics::funnel))
-        .route("/drop-off-heatmap", get(analytics::drop_off_heatmap));
-    let routes = Router::new()
-        .nest(ANALYTICS, analytics)
-        .route("/api/v1/sql", post(statement::statement))
-        .fallback(unknown)
-        .method_not_allowed_fallback(not_allowed)
-        .layer(DefaultBodyLimit::max(statement_bytes))
-        .layer(axum::Extension(Caller::local()))
-        .layer(CompressionLayer::new())
-        .layer(CatchPanicLayer::new())
-        .with_state(api);
-    // Paths must be trimmed before they are routed, so the routes stand behind a router that has none.
-    Router::new().fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routes))
+    metrics::describe_gauge!(COMPUTING, "reports and lists under computation");
+    let (routes, _) = documented().split_for_parts();
+    let routes = routes.layer(DefaultBodyLimit::max(statement_bytes)).with_state(api);
+    routes.merge(docs::router())
 }
 
-async fn unknown(uri: Uri) -> Problem {
-    let detail =
-        format!("there is nothing at {}; /api/v1/openapi.json lists the routes", uri.path());
-    Problem::missing("unknown_route", detail)
-}
-
-async fn not_allowed(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} does not take {method}", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+/// Every route with what the documentation says of it.
+fn documented() -> OpenApiRouter<Arc<Api>> {
+    OpenApiRouter::new()
+        .routes(routes!(analytics::funnel))
+        .routes(routes!(analytics::drop_off_heatmap))
+        .routes(routes!(cohorts::cohort_comparison))
+        .routes(routes!(analytics::recommendations))
+        .routes(routes!(realtime::realtime))
+        .routes(routes!(comparison::comparison))
+        .routes(routes!(sessions::sessions))
+        .routes(routes!(sessions::timeline))
+        .routes(routes!(statement::statement))
 }
 
 impl Api {
-    /// The present in microseconds UTC.
-    fn now(&self) -> i64 {
-        self.clock.now()
-    }
-
-    /// The report that a request asks for. Dropping the future, as when the caller hangs up, ends the
-    /// work.
+    /// The report that a request asks for, with the tag of answers made of it.
     ///
     /// # Errors
-    /// No such funnel, a question without an answer, no room, no answer in time, a lake that fails.
-    async fn report(&self, filters: &Filters, request: ReportRequest) -> Result<Report, Problem> {
-        let name = filters.funnel(&self.default_funnel);
-        let Some(funnel) = self.funnels.get(name).cloned() else {
-            let known = self.funnels.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let detail = format!("there is no funnel {name:?}; known are {known}");
-            return Err(Problem::missing("unknown_funnel", detail));
-        };
+    /// As [`Api::computed`].
+    async fn report(
+        &self,
+        question: &Question,
+        funnel: Arc<Funnel>,
+        request: ReportRequest,
+    ) -> Result<(Report, String), Problem> {
+        let (lake, engine) = (self.lake.clone(), self.engine.clone());
+        let mut report = self
+            .computed(async move {
+                let settings = Settings::default();
+                onramp_compute::report(&lake, &funnel, &request, &engine, &settings, &silent).await
+            })
+            .await?;
+        let tag = question.tag(&(
+            (&report.positions, report.as_of, &report.period),
+            (&report.funnel_hash, &report.program_version),
+        ));
+        question.hide(&mut report.positions);
+        Ok((report, tag))
+    }
+
+    /// What `work` comes to, on the runtime of the workers. Dropping the future, as when the caller hangs
+    /// up, ends the work.
+    ///
+    /// # Errors
+    /// A question without an answer, no room, no answer in time, a lake that fails.
+    async fn computed<T: Send + 'static>(
+        &self,
+        work: impl Future<Output = Result<T, ComputeError>> + Send + 'static,
+    ) -> Result<T, Problem> {
         let Ok(_present) = self.present.try_acquire() else {
             let most = self.max_concurrent;
             return Err(Problem::busy(format!(
                 "{most} reports are being computed and as many are waiting; try again in a moment"
             )));
         };
-        let (lake, engine) = (self.lake.clone(), self.engine.clone());
         let running = Arc::clone(&self.running);
         // Dropped with this future, it ends its task.
         let mut computing = JoinSet::new();
         let answer = async move {
             let _running = running.acquire_owned().await;
-            let settings = Settings::default();
-            onramp_compute::report(&lake, &funnel, &request, &engine, &settings, &silent).await
+            let _counted = Counted::one();
+            work.await
         };
         computing.spawn_on(answer, &self.workers);
         match tokio::time::timeout(self.deadline, computing.join_next()).await {
             Err(_) | Ok(None) => Err(Problem::overdue(self.deadline.as_secs())),
-            Ok(Some(Ok(report))) => Ok(report?),
+            Ok(Some(Ok(answer))) => Ok(answer?),
             Ok(Some(Err(ended))) => Err(Problem::internal(&ended)),
         }
+    }
+}
+
+impl Question {
+    /// Positions tell how much all clients send; who may not see them all is not told.
+    fn hide(&self, positions: &mut BTreeMap<String, i64>) {
+        if self.caller.scope != Scope::Everything {
+            positions.clear();
+        }
+    }
+}
+
+/// One computation under way.
+struct Counted;
+
+impl Counted {
+    fn one() -> Self {
+        metrics::gauge!(COMPUTING).increment(1);
+        Self
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        metrics::gauge!(COMPUTING).decrement(1);
     }
 }

@@ -3,6 +3,7 @@
 use onramp_ingest::{Health, http, kafka};
 use tokio_util::sync::CancellationToken;
 
+use super::serve::server_options;
 use super::service::{self, Operations, Stream};
 use super::{Context, Ending, kafka_options};
 use crate::config::Overrides;
@@ -50,7 +51,8 @@ impl Ingest {
                 None => consuming.await,
                 Some(listener) => {
                     let router = operations.router(health.clone());
-                    let serving = http::serve(listener, router, shutdown.clone());
+                    let limits = server_options(context.config());
+                    let serving = http::serve(listener, router, limits, shutdown.clone());
                     service::both(&shutdown, consuming, serving).await
                 }
             }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use anyhow::Context as _;
 use metrics_exporter_prometheus::{PrometheusBuilder, PrometheusHandle};
 use onramp_ingest::{Health, IngestError, http, observability};
+use tokio::runtime::{Handle, Runtime};
 use tokio_util::sync::CancellationToken;
 
 use super::Ending;
@@ -76,6 +77,35 @@ impl Operations {
     }
 }
 
+/// A runtime of its own for what keeps cores busy, so that whoever asks how the server is need not wait.
+pub struct Workers(Option<Runtime>);
+
+impl Workers {
+    /// Starts its threads.
+    pub fn start() -> anyhow::Result<Self> {
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .thread_name("worker")
+            .enable_all()
+            .build()
+            .context("cannot start the threads that answers are computed on")?;
+        Ok(Self(Some(runtime)))
+    }
+
+    /// What tasks are started on it by.
+    pub fn handle(&self) -> Handle {
+        self.0.as_ref().expect("it is taken only when dropped").handle().clone()
+    }
+}
+
+impl Drop for Workers {
+    fn drop(&mut self) {
+        // A runtime must not be waited for on the threads of another.
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
 /// Runs `service` until it ends by itself or a signal asks it to, and waits for its end.
 ///
 /// # Errors
@@ -105,11 +135,11 @@ pub async fn until_stopped(
 /// Runs a pipeline and its server; the end of either is the end of both.
 ///
 /// # Errors
-/// The first that failed, the pipeline's before the server's.
+/// The pipeline's.
 pub async fn both(
     shutdown: &CancellationToken,
     pipeline: impl Future<Output = Result<(), IngestError>>,
-    server: impl Future<Output = Result<(), IngestError>>,
+    server: impl Future<Output = ()>,
 ) -> Result<(), IngestError> {
     let pipeline = async {
         let ended = pipeline.await;
@@ -117,11 +147,8 @@ pub async fn both(
         ended
     };
     let server = async {
-        let ended = server.await;
+        server.await;
         shutdown.cancel();
-        ended
     };
-    let (pipeline, server) = tokio::join!(pipeline, server);
-    pipeline?;
-    server
+    tokio::join!(pipeline, server).0
 }

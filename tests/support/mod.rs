@@ -1,6 +1,7 @@
 //! What every end-to-end test needs: the binary, a lake of its own, and patience with a bound.
 
 pub mod broker;
+pub mod python;
 pub mod store;
 
 use std::path::{Path, PathBuf};

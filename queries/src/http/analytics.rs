@@ -4,29 +4,36 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use axum::extract::State;
-use axum::http::HeaderMap;
 use axum::response::Response;
+use onramp_compute::metrics::recommendations::{Priority, Recommendation};
 use onramp_compute::metrics::{Instant, Period, Report, leaving};
 use serde::Serialize;
+use utoipa::{IntoParams, ToSchema};
 
 use super::Api;
-use super::parameters::{Filters, Parameters};
-use super::problem::Problem;
-use super::respond::document;
+use super::problem::{Problem, Refusals, Unchanged};
+use super::question::{Filters, Question};
 
 /// What every document says of where its figures come from.
-#[derive(Serialize)]
-struct Provenance<'a> {
+#[derive(Serialize, ToSchema)]
+pub struct Provenance<'a> {
+    /// Only events up to here count.
     as_of: &'a Instant,
+    /// What was read: next sequence by source. Empty for a caller who does not see all clients.
     positions: &'a BTreeMap<String, i64>,
+    /// Name of the funnel.
     funnel: &'a str,
+    /// Hash of its definition.
     funnel_hash: &'a str,
+    /// Version of the program and of its time-zone data.
     program_version: &'a str,
+    /// The sessions are those that started within.
     period: &'a Period,
 }
 
 impl<'a> Provenance<'a> {
-    fn of(report: &'a Report) -> Self {
+    /// That of a report.
+    pub fn of(report: &'a Report) -> Self {
         Self {
             as_of: &report.as_of,
             positions: &report.positions,
@@ -38,37 +45,95 @@ impl<'a> Provenance<'a> {
     }
 }
 
-/// `GET funnel/`: the whole report; its stages are the rows.
+/// What a report may be asked for beside its sessions.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the documentation of what the route takes by name")]
+pub struct Parts {
+    /// Attributes to segment by, separated by commas.
+    #[param(example = "device,language")]
+    segment_by: Option<String>,
+    /// Start of a period to compare with.
+    compare_start: Option<String>,
+    /// Its end, exclusive.
+    compare_end: Option<String>,
+    /// Attribute by which the change is decomposed.
+    mix_by: Option<String>,
+}
+
+/// The whole funnel.
+///
+/// Who gets how far, where, when and why the others are lost, and what to do about it. As CSV and Arrow: the
+/// stages.
+#[utoipa::path(
+    get,
+    path = "/api/v1/onboarding/analytics/funnel",
+    tag = "analytics",
+    params(Filters, Parts),
+    responses(
+        (status = OK, description = "As asked.", content(
+            (Report = "application/json"), (String = "text/csv"),
+            (String = "application/vnd.apache.arrow.stream"))),
+        Unchanged,
+        Refusals
+    )
+)]
 pub async fn funnel(
     State(api): State<Arc<Api>>,
-    Parameters(filters): Parameters<Filters>,
-    headers: HeaderMap,
+    mut question: Question,
 ) -> Result<Response, Problem> {
-    let report = api.report(&filters, filters.request(api.now(), api.timezone)?).await?;
-    document(&headers, &report, |report: &Report| &report.stages)
+    let funnel = question.take_funnel(&api)?;
+    let segment_by = question.take_list("segment_by");
+    let compare = question.take_compared()?;
+    let mix_by = question.take("mix_by");
+    let mut request = question.request(&api)?;
+    (request.segment_by, request.compare, request.mix_by) = (segment_by, compare, mix_by);
+    let (report, tag) = api.report(&question, funnel, request).await?;
+    question.answer(&tag, &report, &report.stages)
 }
 
 /// When, with which errors, after how long and why sessions leave.
-#[derive(Serialize)]
-struct Leaving<'a> {
+#[derive(Serialize, ToSchema)]
+pub struct DropOffHeatmap<'a> {
     #[serde(flatten)]
     provenance: Provenance<'a>,
     /// Sessions of the period that did not complete: lost and in flight.
     total_incomplete: u64,
+    /// Stages by hour of the week; cells that no session left in are not listed.
     heatmap: &'a [leaving::HeatmapCell],
+    /// Errors that go with losing a session.
     error_patterns: &'a [leaving::ErrorPattern],
+    /// How long sessions stay at a stage.
     time_analysis: &'a [leaving::Dwell],
+    /// Why sessions are lost.
     common_reasons: &'a [leaving::Reason],
 }
 
-/// `GET drop-off-heatmap/`; the cells are the rows.
+/// When and why sessions leave.
+///
+/// By hour of the week, with which errors, after how long and for what reasons. As CSV and Arrow: the cells
+/// of the heatmap.
+#[utoipa::path(
+    get,
+    path = "/api/v1/onboarding/analytics/drop-off-heatmap",
+    tag = "analytics",
+    params(Filters),
+    responses(
+        (status = OK, description = "As asked.", content(
+            (DropOffHeatmap = "application/json"), (String = "text/csv"),
+            (String = "application/vnd.apache.arrow.stream"))),
+        Unchanged,
+        Refusals
+    )
+)]
 pub async fn drop_off_heatmap(
     State(api): State<Arc<Api>>,
-    Parameters(filters): Parameters<Filters>,
-    headers: HeaderMap,
+    mut question: Question,
 ) -> Result<Response, Problem> {
-    let report = api.report(&filters, filters.request(api.now(), api.timezone)?).await?;
-    let leaving = Leaving {
+    let funnel = question.take_funnel(&api)?;
+    let request = question.request(&api)?;
+    let (report, tag) = api.report(&question, funnel, request).await?;
+    let document = DropOffHeatmap {
         provenance: Provenance::of(&report),
         total_incomplete: report.total_sessions - report.completed,
         heatmap: &report.heatmap,
@@ -76,5 +141,60 @@ pub async fn drop_off_heatmap(
         time_analysis: &report.time_analysis,
         common_reasons: &report.common_reasons,
     };
-    document(&headers, &leaving, |leaving: &Leaving<'_>| leaving.heatmap)
+    question.answer(&tag, &document, document.heatmap)
+}
+
+/// What to do, and why.
+#[derive(Serialize, ToSchema)]
+pub struct Recommendations<'a> {
+    #[serde(flatten)]
+    provenance: Provenance<'a>,
+    /// The most promising first.
+    recommendations: Vec<&'a Recommendation>,
+}
+
+/// Which recommendations.
+#[derive(IntoParams)]
+#[into_params(parameter_in = Query)]
+#[allow(dead_code, reason = "the documentation of what the route takes by name")]
+pub struct Chosen {
+    /// Only those of this priority.
+    #[param(inline)]
+    priority: Option<Priority>,
+    /// Attributes whose values are held against each other, separated by commas.
+    segment_by: Option<String>,
+}
+
+/// What to do about it.
+///
+/// The most promising first, each with the figures that it rests on. As CSV and Arrow: the recommendations.
+#[utoipa::path(
+    get,
+    path = "/api/v1/onboarding/analytics/recommendations",
+    tag = "analytics",
+    params(Filters, Chosen),
+    responses(
+        (status = OK, description = "As asked.", content(
+            (Recommendations = "application/json"), (String = "text/csv"),
+            (String = "application/vnd.apache.arrow.stream"))),
+        Unchanged,
+        Refusals
+    )
+)]
+pub async fn recommendations(
+    State(api): State<Arc<Api>>,
+    mut question: Question,
+) -> Result<Response, Problem> {
+    let funnel = question.take_funnel(&api)?;
+    let segment_by = question.take_list("segment_by");
+    let priority: Option<Priority> = question.take_word("priority", "high, medium or low")?;
+    let mut request = question.request(&api)?;
+    request.segment_by = segment_by;
+    let (report, tag) = api.report(&question, funnel, request).await?;
+    let chosen = |it: &&Recommendation| priority.is_none_or(|wanted| it.priority == wanted);
+    let document = Recommendations {
+        provenance: Provenance::of(&report),
+        recommendations: report.recommendations.iter().filter(chosen).collect(),
+    };
+    question.answer(&tag, &document, &document.recommendations)
 }

@@ -6,12 +6,13 @@ use datafusion::error::DataFusionError;
 use onramp_compute::ComputeError;
 use onramp_lake::LakeError;
 use serde::Serialize;
+use utoipa::{IntoResponses, ToSchema};
 
 use crate::sql::SqlError;
 
 /// An answer that is no result. The caller's faults are 4xx and say how to mend them; ours are 5xx,
 /// are logged with their causes, and tell nothing of the inside.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Problem {
     /// Always `about:blank`: the code says it all.
     #[serde(rename = "type")]
@@ -63,6 +64,11 @@ impl Problem {
         Self::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
     }
 
+    /// A fault of ours without a cause: `words` are for the log.
+    pub fn broken(words: &str) -> Self {
+        Self::internal(&std::io::Error::other(words))
+    }
+
     /// The same, of a lake that does not answer: worth another try.
     fn lake(error: &LakeError) -> Self {
         tracing::error!(error = error as &dyn std::error::Error, "lake failed");
@@ -99,6 +105,11 @@ impl From<ComputeError> for Problem {
             ComputeError::EmptyLake { .. } => {
                 Self::missing("empty_lake", "there are no events yet; send some to /api/v1/events")
             }
+            ComputeError::NoClient { .. } => Self::missing("unknown_client", error.to_string()),
+            ComputeError::NoSession { .. } => Self::missing("unknown_session", error.to_string()),
+            ComputeError::AmbiguousSession { .. } => {
+                Self::new(StatusCode::CONFLICT, "ambiguous_session", error.to_string())
+            }
             ComputeError::Contended { .. } => Self::busy(error.to_string()),
             ComputeError::Lake(lake) => Self::lake(lake),
             ComputeError::Query { source, .. } => {
@@ -129,4 +140,34 @@ impl From<SqlError> for Problem {
             SqlError::Engine(_) | SqlError::Worker(_) => Self::internal(&error),
         }
     }
+}
+
+/// The caller holds the answer already, by its tag in `If-None-Match`.
+#[derive(IntoResponses)]
+#[response(status = NOT_MODIFIED)]
+#[allow(dead_code, reason = "the documentation of what routes answer")]
+pub struct Unchanged;
+
+/// What every route may answer in place of a result.
+#[derive(IntoResponses)]
+#[allow(dead_code, reason = "the documentation of what routes answer")]
+pub enum Refusals {
+    /// `invalid_request`: the request cannot be understood, or has no answer.
+    #[response(status = BAD_REQUEST, content_type = "application/problem+json")]
+    Invalid(Problem),
+    /// `unknown_funnel`, `unknown_client`, `unknown_session`, `empty_lake`: it is not there.
+    #[response(status = NOT_FOUND, content_type = "application/problem+json")]
+    Missing(Problem),
+    /// `not_acceptable`: none of the offered forms is accepted.
+    #[response(status = NOT_ACCEPTABLE, content_type = "application/problem+json")]
+    NotAcceptable(Problem),
+    /// `memory_exceeded`, `too_many_rows`: the answer is larger than it may be.
+    #[response(status = UNPROCESSABLE_ENTITY, content_type = "application/problem+json")]
+    TooLarge(Problem),
+    /// `busy`, `lake_unavailable`: not now; `Retry-After` says when to try again.
+    #[response(status = SERVICE_UNAVAILABLE, content_type = "application/problem+json")]
+    Unavailable(Problem),
+    /// `deadline_exceeded`: the answer took too long.
+    #[response(status = GATEWAY_TIMEOUT, content_type = "application/problem+json")]
+    Overdue(Problem),
 }

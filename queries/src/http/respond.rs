@@ -9,131 +9,82 @@ use arrow::error::ArrowError;
 use arrow::ipc::writer::StreamWriter;
 use arrow::json::writer::JsonArray;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
-use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use serde::de::{Deserializer, MapAccess, Visitor};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
+use super::accept::{ARROW, Form};
 use super::problem::Problem;
+use super::question::Question;
 
-/// The media type of an Arrow IPC stream.
-pub const ARROW: &str = "application/vnd.apache.arrow.stream";
+impl Question {
+    /// The tag of an answer, from what it depends on: equal questions of equal sight about equal positions
+    /// have equal answers. It is weak, because the encoding of the bytes is not part of it.
+    pub fn tag(&self, basis: &impl Serialize) -> String {
+        let basis = serde_json::to_string(basis).unwrap_or_default();
+        let words = format!("{} {basis}", self.words());
+        format!("W/\"{:032x}\"", xxh3_128(words.as_bytes()))
+    }
 
-/// A form of an answer.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Form {
-    /// The whole document.
-    Json,
-    /// Its list, a line a row, nested members as `outer_inner`.
-    Csv,
-    /// Its list as an Arrow IPC stream.
-    Arrow,
-}
-
-impl Form {
-    /// What the caller likes best of what there is; JSON where nothing is said.
+    /// Answers with a document, whose `list` becomes rows in CSV and Arrow; to a caller that holds it
+    /// already, with 304.
     ///
     /// # Errors
-    /// 406, where the caller accepts nothing of it.
-    pub fn accepted(headers: &HeaderMap) -> Result<Self, Problem> {
-        let accept = headers.get(header::ACCEPT).map(HeaderValue::to_str);
-        let Some(accept) = accept else { return Ok(Form::Json) };
-        let accept = accept.unwrap_or_default();
-        let mut best: Option<(f32, Form)> = None;
-        for part in accept.split(',') {
-            let mut words = part.split(';').map(str::trim);
-            let form = match words.next().unwrap_or_default() {
-                "application/json" | "application/*" | "*/*" => Form::Json,
-                "text/csv" | "text/*" => Form::Csv,
-                ARROW => Form::Arrow,
-                _ => continue,
-            };
-            let weight = words.find_map(|word| word.strip_prefix("q=")?.parse().ok());
-            let weight: f32 = weight.unwrap_or(1.0);
-            if weight > 0.0 && best.is_none_or(|(heaviest, _)| weight > heaviest) {
-                best = Some((weight, form));
+    /// A document that is not what its type says, which only a defect can cause.
+    pub fn answer<R: Serialize>(
+        &self,
+        tag: &str,
+        document: &impl Serialize,
+        list: &[R],
+    ) -> Result<Response, Problem> {
+        let mut response = match self.holds(tag) {
+            true => StatusCode::NOT_MODIFIED.into_response(),
+            false => {
+                let bytes = match self.form {
+                    Form::Json => serde_json::to_vec(document).map_err(|error| broken(&error))?,
+                    form => {
+                        let (schema, batch) = table(list).map_err(|error| broken(&error))?;
+                        encoded(form, &schema, &[batch]).map_err(|error| broken(&error))?
+                    }
+                };
+                in_form(self.form, bytes)
             }
+        };
+        let headers = response.headers_mut();
+        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+        headers.insert(header::VARY, HeaderValue::from_static("accept, authorization"));
+        if let Ok(tag) = HeaderValue::from_str(tag) {
+            headers.insert(header::ETAG, tag);
         }
-        best.map(|(_, form)| form).ok_or_else(|| {
-            let detail = format!(
-                "nothing of {accept:?} is offered; accept application/json, text/csv or {ARROW}"
-            );
-            Problem::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail)
-        })
+        Ok(response)
     }
 
-    fn media_type(self) -> HeaderValue {
-        HeaderValue::from_static(match self {
-            Form::Json => "application/json",
-            Form::Csv => "text/csv; charset=utf-8",
-            Form::Arrow => ARROW,
-        })
+    fn holds(&self, tag: &str) -> bool {
+        let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
+        let known = self.known.as_deref().unwrap_or_default();
+        known.split(',').any(|one| opaque(one) == opaque(tag) || one.trim() == "*")
     }
-}
-
-/// Answers with a document, whose `list` becomes rows in CSV and Arrow.
-///
-/// The tag of the answer is a hash of its bytes: equal positions and questions give equal bytes, and a
-/// caller that holds them already is told so.
-///
-/// # Errors
-/// 406, as [`Form::accepted`]; a document that is not what its type says, which only a defect can cause.
-pub fn document<D: Serialize, R: Serialize>(
-    headers: &HeaderMap,
-    document: &D,
-    list: impl FnOnce(&D) -> &[R],
-) -> Result<Response, Problem> {
-    let form = Form::accepted(headers)?;
-    let bytes = match form {
-        Form::Json => serde_json::to_vec(document).map_err(|error| broken(&error))?,
-        Form::Csv | Form::Arrow => {
-            let (schema, batch) = table(list(document)).map_err(|error| broken(&error))?;
-            encoded(form, &schema, &[batch]).map_err(|error| broken(&error))?
-        }
-    };
-    Ok(tagged(headers, form, bytes))
 }
 
 /// Answers with rows.
 ///
 /// # Errors
 /// Columns that a form has no text for.
-pub fn rows(
-    headers: &HeaderMap,
-    form: Form,
-    schema: &SchemaRef,
-    batches: &[RecordBatch],
-) -> Result<Response, Problem> {
+pub fn rows(form: Form, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Response, Problem> {
     let bytes = encoded(form, schema, batches).map_err(|error| {
         let detail = format!("the rows cannot be written in this form ({error}); accept {ARROW}");
         Problem::new(StatusCode::NOT_ACCEPTABLE, "not_acceptable", detail)
     })?;
-    Ok(tagged(headers, form, bytes))
+    let mut response = in_form(form, bytes);
+    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
 }
 
-fn tagged(headers: &HeaderMap, form: Form, bytes: Vec<u8>) -> Response {
-    let tag = format!("\"{:032x}\"", xxh3_128(&bytes));
-    let known = headers.get(header::IF_NONE_MATCH).and_then(|known| known.to_str().ok());
-    let same = known.is_some_and(|known| {
-        known
-            .split(',')
-            .map(|one| one.trim().trim_start_matches("W/"))
-            .any(|one| one == tag || one == "*")
-    });
-    let mut response = match same {
-        true => StatusCode::NOT_MODIFIED.into_response(),
-        false => bytes.into_response(),
-    };
-    let answer = response.headers_mut();
-    answer.insert(header::CONTENT_TYPE, form.media_type());
-    answer.insert(header::VARY, HeaderValue::from_static("accept, accept-encoding, authorization"));
-    answer.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-    if let Ok(tag) = HeaderValue::from_str(&tag) {
-        answer.insert(header::ETAG, tag);
-    }
-    response
+fn in_form(form: Form, bytes: Vec<u8>) -> Response {
+    ([(header::CONTENT_TYPE, form.media_type())], bytes).into_response()
 }
 
 fn encoded(form: Form, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Vec<u8>, ArrowError> {
@@ -145,6 +96,8 @@ fn encoded(form: Form, schema: &SchemaRef, batches: &[RecordBatch]) -> Result<Ve
             batches.iter().try_for_each(|batch| writer.write(batch))?;
             writer.finish()?;
         }
+        // A list without rows tells no columns either.
+        Form::Csv if schema.fields().is_empty() => {}
         Form::Csv => {
             let mut writer = arrow::csv::WriterBuilder::new().with_header(true).build(&mut bytes);
             // An answer without rows has its header all the same.
@@ -245,7 +198,5 @@ impl<'de> Deserialize<'de> for Members {
 }
 
 fn broken(error: &(dyn std::error::Error + 'static)) -> Problem {
-    tracing::error!(error, "document could not be written");
-    let detail = "the answer could not be written in this form";
-    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, "internal", detail)
+    Problem::broken(&format!("a document could not be written: {error}"))
 }
