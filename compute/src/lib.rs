@@ -27,7 +27,9 @@ mod reproduce;
 
 pub use engine::Engine;
 pub use error::ComputeError;
-pub use reporting::{Compared, Moment, ReportRequest, funnel_rates, kept_report, report};
+pub use reporting::{
+    Compared, Grounds, Moment, ReportRequest, funnel_rates, grounds, kept_report, report,
+};
 pub use reports::document;
 pub use reproduce::{Reproduced, reproduce};
 pub use selection::Selection;

@@ -6,6 +6,7 @@ use chrono::{DateTime, Days, NaiveDate};
 use chrono_tz::Tz;
 use onramp_lake::Lake;
 use onramp_schemas::funnel::Funnel;
+use serde::Serialize;
 
 use crate::engine::Engine;
 use crate::error::ComputeError;
@@ -13,7 +14,7 @@ use crate::metrics::calendar::{Unit, local_midnight};
 use crate::metrics::population::{Population, Shape};
 use crate::metrics::rates::FunnelRates;
 use crate::metrics::recommendations::previous_period;
-use crate::metrics::{self, Input, Report, Request, Thresholds};
+use crate::metrics::{self, Input, Instant, Period, Report, Request, Thresholds, program_version};
 use crate::reports::{answer_before, keep, report_id};
 use crate::selection::Selection;
 use crate::sessions::{
@@ -248,6 +249,57 @@ async fn newest(lake: &Lake, engine: &Engine, caught_up: &CaughtUp) -> Result<i6
     let empty = || ComputeError::EmptyLake { url: lake.root().to_owned() };
     let events = caught_up.events.as_ref().ok_or_else(empty)?;
     watermark(lake, engine, events).await?.ok_or_else(empty)
+}
+
+/// What an answer rests on, beside the question: where these are equal, so is the answer.
+#[derive(Clone, Debug, PartialEq, Serialize)]
+pub struct Grounds {
+    /// The next sequence of each source: what is read lies before.
+    pub positions: Positions,
+    /// Only events up to here count.
+    pub as_of: Instant,
+    /// The period.
+    pub period: Period,
+    /// Hash of the funnel's definition.
+    pub funnel_hash: String,
+    /// Version of the program and of its time-zone data.
+    pub program_version: String,
+}
+
+impl Grounds {
+    /// Those of a report.
+    pub fn of(report: &Report) -> Self {
+        Self {
+            positions: report.positions.clone(),
+            as_of: report.as_of,
+            period: report.period.clone(),
+            funnel_hash: report.funnel_hash.clone(),
+            program_version: report.program_version.clone(),
+        }
+    }
+}
+
+/// What a report would rest on now, without computing it.
+///
+/// # Errors
+/// As [`report`], but for attributes that no session has.
+pub async fn grounds(
+    lake: &Lake,
+    funnel: &Funnel,
+    request: &ReportRequest,
+    engine: &Engine,
+    settings: &Settings,
+    progress: OnProgress<'_>,
+) -> Result<Grounds, ComputeError> {
+    let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
+    let (fixed, _) = fixed(lake, funnel, request, engine, &caught_up).await?;
+    Ok(Grounds {
+        positions: caught_up.positions(),
+        as_of: Instant(fixed.as_of),
+        period: Period::of(&fixed),
+        funnel_hash: funnel.hash(),
+        program_version: program_version(),
+    })
 }
 
 /// The whole report of a funnel, from a lake whose sessions are brought up to date first.

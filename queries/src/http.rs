@@ -19,10 +19,11 @@ use std::time::Duration;
 
 use axum::Router;
 use axum::extract::DefaultBodyLimit;
+use axum::response::Response;
 use chrono_tz::Tz;
 use onramp_compute::metrics::Report;
 use onramp_compute::sessions::{Settings, silent};
-use onramp_compute::{ComputeError, Engine, ReportRequest};
+use onramp_compute::{ComputeError, Engine, Grounds, ReportRequest};
 use onramp_lake::Lake;
 use onramp_schemas::clock::Clock;
 use onramp_schemas::funnel::Funnel;
@@ -124,29 +125,38 @@ fn documented() -> OpenApiRouter<Arc<Api>> {
 }
 
 impl Api {
-    /// The report that a request asks for, with the tag of answers made of it.
+    /// Answers with what `write` makes of the report that a request asks for; to a caller that holds the
+    /// answer already, without computing it.
     ///
     /// # Errors
     /// As [`Api::computed`].
-    async fn report(
+    async fn answered(
         &self,
         question: &Question,
         funnel: Arc<Funnel>,
         request: ReportRequest,
-    ) -> Result<(Report, String), Problem> {
+        write: impl FnOnce(&Report, &str) -> Result<Response, Problem>,
+    ) -> Result<Response, Problem> {
+        let settings = Settings::default();
+        if question.holds_any() {
+            let (lake, engine) = (self.lake.clone(), self.engine.clone());
+            let (funnel, request) = (Arc::clone(&funnel), request.clone());
+            let grounds = self.computed(async move {
+                onramp_compute::grounds(&lake, &funnel, &request, &engine, &settings, &silent).await
+            });
+            let tag = question.tag(&grounds.await?);
+            if question.holds(&tag) {
+                return Ok(question.unchanged(&tag));
+            }
+        }
         let (lake, engine) = (self.lake.clone(), self.engine.clone());
-        let mut report = self
-            .computed(async move {
-                let settings = Settings::default();
-                onramp_compute::report(&lake, &funnel, &request, &engine, &settings, &silent).await
-            })
-            .await?;
-        let tag = question.tag(&(
-            (&report.positions, report.as_of, &report.period),
-            (&report.funnel_hash, &report.program_version),
-        ));
+        let report = self.computed(async move {
+            onramp_compute::report(&lake, &funnel, &request, &engine, &settings, &silent).await
+        });
+        let mut report = report.await?;
+        let tag = question.tag(&Grounds::of(&report));
         question.hide(&mut report.positions);
-        Ok((report, tag))
+        write(&report, &tag)
     }
 
     /// What `work` comes to, on the runtime of the workers. Dropping the future, as when the caller hangs

@@ -1,9 +1,12 @@
-//! The API's description, and the pages that render it.
+//! The API's description, the pages that render it, and a tool that holds the server to it.
+
+use std::process::Command;
 
 use serde_json::Value;
 
 use super::World;
-use crate::support::checkout;
+use crate::support::python::python;
+use crate::support::{Answer, checkout};
 
 #[test]
 fn the_served_description_is_the_checked_in_one() {
@@ -42,4 +45,20 @@ fn the_pages_ask_nobody_else() {
         assert!(!page.contains("://"), "{page}");
         assert!(page.contains("validatorUrl: null"), "no badge of somebody else's");
     }
+}
+
+/// Tries what the description allows and what it does not, and checks every answer against it.
+#[test]
+fn schemathesis_finds_nothing() {
+    let Some(python) = python("api::contract::schemathesis_finds_nothing", "api") else { return };
+    let world = World::shared();
+    let mut tool = Command::new(python.with_file_name("schemathesis"));
+    tool.arg("run").arg(world.server.url("/api/v1/openapi.json"));
+    tool.args(["--max-examples", "15", "--seed", "20260301", "--no-color", "--warnings", "off"]);
+    tool.args(["--phases", "examples,coverage,fuzzing", "--request-timeout", "60"]);
+    // A period that ends before it starts, an unknown time zone or attribute: each fits the description
+    // of its parameter, and has no answer all the same.
+    tool.args(["--exclude-checks", "positive_data_acceptance"]);
+    let said = Answer::of(tool.current_dir(world.scene.path(".")));
+    assert_eq!(said.code, Some(0), "{}\n{}", said.stdout, said.stderr);
 }

@@ -16,7 +16,7 @@ pub struct Payload {
 /// Cuts `body` into events.
 ///
 /// # Errors
-/// A batch that is no JSON array; the message says what is wrong.
+/// A body without an event, a batch that is no JSON array; the message says what is wrong.
 pub fn cut(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Payload>, String> {
     if headers.contains_key("ce-id") || headers.contains_key("ce-specversion") {
         return Ok(vec![Payload { bytes: body.clone(), headers: binary(headers) }]);
@@ -26,6 +26,9 @@ pub fn cut(headers: &HeaderMap, body: &Bytes) -> Result<Vec<Payload>, String> {
         .and_then(|value| value.to_str().ok())
         .is_some_and(|kind| kind.starts_with("application/cloudevents-batch+json"));
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
+    if first.is_none() {
+        return Err("the body is empty; send an event or a batch of them".to_owned());
+    }
     if !batch && first != Some(&b'[') {
         return Ok(vec![Payload { bytes: body.clone(), headers: Vec::new() }]);
     }

@@ -88,8 +88,8 @@ pub async fn funnel(
     let mix_by = question.take("mix_by");
     let mut request = question.request(&api)?;
     (request.segment_by, request.compare, request.mix_by) = (segment_by, compare, mix_by);
-    let (report, tag) = api.report(&question, funnel, request).await?;
-    question.answer(&tag, &report, &report.stages)
+    let write = |report: &Report, tag: &str| question.answer(tag, report, &report.stages);
+    api.answered(&question, funnel, request, write).await
 }
 
 /// When, with which errors, after how long and why sessions leave.
@@ -132,16 +132,18 @@ pub async fn drop_off_heatmap(
 ) -> Result<Response, Problem> {
     let funnel = question.take_funnel(&api)?;
     let request = question.request(&api)?;
-    let (report, tag) = api.report(&question, funnel, request).await?;
-    let document = DropOffHeatmap {
-        provenance: Provenance::of(&report),
-        total_incomplete: report.total_sessions - report.completed,
-        heatmap: &report.heatmap,
-        error_patterns: &report.error_patterns,
-        time_analysis: &report.time_analysis,
-        common_reasons: &report.common_reasons,
+    let write = |report: &Report, tag: &str| {
+        let document = DropOffHeatmap {
+            provenance: Provenance::of(report),
+            total_incomplete: report.total_sessions - report.completed,
+            heatmap: &report.heatmap,
+            error_patterns: &report.error_patterns,
+            time_analysis: &report.time_analysis,
+            common_reasons: &report.common_reasons,
+        };
+        question.answer(tag, &document, document.heatmap)
     };
-    question.answer(&tag, &document, document.heatmap)
+    api.answered(&question, funnel, request, write).await
 }
 
 /// What to do, and why.
@@ -190,11 +192,13 @@ pub async fn recommendations(
     let priority: Option<Priority> = question.take_word("priority", "high, medium or low")?;
     let mut request = question.request(&api)?;
     request.segment_by = segment_by;
-    let (report, tag) = api.report(&question, funnel, request).await?;
     let chosen = |it: &&Recommendation| priority.is_none_or(|wanted| it.priority == wanted);
-    let document = Recommendations {
-        provenance: Provenance::of(&report),
-        recommendations: report.recommendations.iter().filter(chosen).collect(),
+    let write = |report: &Report, tag: &str| {
+        let document = Recommendations {
+            provenance: Provenance::of(report),
+            recommendations: report.recommendations.iter().filter(chosen).collect(),
+        };
+        question.answer(tag, &document, &document.recommendations)
     };
-    question.answer(&tag, &document, &document.recommendations)
+    api.answered(&question, funnel, request, write).await
 }

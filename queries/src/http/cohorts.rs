@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use onramp_compute::metrics::Report;
 use onramp_compute::metrics::cohorts::{Cohort, Trend};
 use onramp_compute::metrics::insights::{Insight, insights};
 use onramp_compute::metrics::segments::Segment;
@@ -73,24 +74,25 @@ pub async fn cohort_comparison(
     let attribute = question.take("segment_by").unwrap_or_else(|| USER_KIND.to_owned());
     let mut request = question.request(&api)?;
     request.segment_by = vec![attribute.clone()];
-    let (report, tag) = api.report(&question, funnel, request).await?;
-    let found = report
-        .segments
-        .as_ref()
-        .and_then(|found| Some((found.attributes.get(&attribute)?, found.hypotheses)));
-    let Some((values, hypotheses)) = found else {
-        return Err(Problem::broken("a report lacks the segments that it was asked for"));
+    let write = |report: &Report, tag: &str| {
+        let found = report.segments.as_ref();
+        let found =
+            found.and_then(|found| Some((found.attributes.get(&attribute)?, found.hypotheses)));
+        let Some((values, hypotheses)) = found else {
+            return Err(Problem::broken("a report lacks the segments that it was asked for"));
+        };
+        let document = CohortComparison {
+            provenance: Provenance::of(report),
+            segment_by: &attribute,
+            segments: named(&attribute, values),
+            hypotheses,
+            insights: insights(report),
+            cohorts: &report.cohort_analysis,
+            trend: &report.trend,
+        };
+        question.answer(tag, &document, values)
     };
-    let document = CohortComparison {
-        provenance: Provenance::of(&report),
-        segment_by: &attribute,
-        segments: named(&attribute, values),
-        hypotheses,
-        insights: insights(&report),
-        cohorts: &report.cohort_analysis,
-        trend: &report.trend,
-    };
-    question.answer(&tag, &document, values)
+    api.answered(&question, funnel, request, write).await
 }
 
 /// Segments by names that are unique, whatever their values are.

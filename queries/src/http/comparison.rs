@@ -5,6 +5,7 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use onramp_compute::Compared;
+use onramp_compute::metrics::Report;
 use onramp_compute::metrics::cohorts::Direction;
 use onramp_compute::metrics::comparison::{
     Change, ComparedBasis, ComparedPeriod, ComparedTimes, Comparison,
@@ -108,15 +109,17 @@ pub async fn comparison(
     let mix_by = question.take("mix_by");
     let mut request = question.request(&api)?;
     (request.compare, request.mix_by) = (compare, mix_by);
-    let (report, tag) = api.report(&question, funnel, request).await?;
-    let Some(comparison) = &report.comparison else {
-        return Err(Problem::broken("a report lacks the comparison that it was asked for"));
+    let write = |report: &Report, tag: &str| {
+        let Some(comparison) = &report.comparison else {
+            return Err(Problem::broken("a report lacks the comparison that it was asked for"));
+        };
+        let document = ComparisonDocument {
+            provenance: Provenance::of(report),
+            period1: comparison.period1,
+            period2: comparison.period2,
+            changes: Changes::of(comparison),
+        };
+        question.answer(tag, &document, &comparison.mature.stages)
     };
-    let document = ComparisonDocument {
-        provenance: Provenance::of(&report),
-        period1: comparison.period1,
-        period2: comparison.period2,
-        changes: Changes::of(comparison),
-    };
-    question.answer(&tag, &document, &comparison.mature.stages)
+    api.answered(&question, funnel, request, write).await
 }

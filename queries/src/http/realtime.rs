@@ -116,7 +116,9 @@ pub async fn realtime(
         return Err(Problem::invalid(detail));
     }
     request.rolling_hours = Some(HOURS);
-    let (report, tag) = api.report(&question, funnel, request).await?;
-    let document = Realtime { provenance: Provenance::of(&report), real_time: Now::of(&report) };
-    question.answer(&tag, &document, &document.real_time.stage_breakdown)
+    let write = |report: &Report, tag: &str| {
+        let document = Realtime { provenance: Provenance::of(report), real_time: Now::of(report) };
+        question.answer(tag, &document, &document.real_time.stage_breakdown)
+    };
+    api.answered(&question, funnel, request, write).await
 }

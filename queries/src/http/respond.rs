@@ -40,33 +40,45 @@ impl Question {
         document: &impl Serialize,
         list: &[R],
     ) -> Result<Response, Problem> {
-        let mut response = match self.holds(tag) {
-            true => StatusCode::NOT_MODIFIED.into_response(),
-            false => {
-                let bytes = match self.form {
-                    Form::Json => serde_json::to_vec(document).map_err(|error| broken(&error))?,
-                    form => {
-                        let (schema, batch) = table(list).map_err(|error| broken(&error))?;
-                        encoded(form, &schema, &[batch]).map_err(|error| broken(&error))?
-                    }
-                };
-                in_form(self.form, bytes)
+        if self.holds(tag) {
+            return Ok(self.unchanged(tag));
+        }
+        let bytes = match self.form {
+            Form::Json => serde_json::to_vec(document).map_err(|error| broken(&error))?,
+            form => {
+                let (schema, batch) = table(list).map_err(|error| broken(&error))?;
+                encoded(form, &schema, &[batch]).map_err(|error| broken(&error))?
             }
         };
-        let headers = response.headers_mut();
-        headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
-        headers.insert(header::VARY, HeaderValue::from_static("accept, authorization"));
-        if let Ok(tag) = HeaderValue::from_str(tag) {
-            headers.insert(header::ETAG, tag);
-        }
-        Ok(response)
+        Ok(tagged(tag, in_form(self.form, bytes)))
     }
 
-    fn holds(&self, tag: &str) -> bool {
+    /// Tells the caller that the answer of this tag is still the answer.
+    pub fn unchanged(&self, tag: &str) -> Response {
+        tagged(tag, StatusCode::NOT_MODIFIED.into_response())
+    }
+
+    /// Whether the caller holds an answer to some question.
+    pub fn holds_any(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// Whether the caller holds the answer of this tag.
+    pub fn holds(&self, tag: &str) -> bool {
         let opaque = |tag: &str| tag.trim().trim_start_matches("W/").to_owned();
         let known = self.known.as_deref().unwrap_or_default();
         known.split(',').any(|one| opaque(one) == opaque(tag) || one.trim() == "*")
     }
+}
+
+fn tagged(tag: &str, mut response: Response) -> Response {
+    let headers = response.headers_mut();
+    headers.insert(header::CACHE_CONTROL, HeaderValue::from_static("private, no-cache"));
+    headers.insert(header::VARY, HeaderValue::from_static("accept, authorization"));
+    if let Ok(tag) = HeaderValue::from_str(tag) {
+        headers.insert(header::ETAG, tag);
+    }
+    response
 }
 
 /// Answers with rows.

@@ -2,7 +2,7 @@
 //! empty refusals.
 
 use std::any::Any;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::extract::Request;
@@ -16,15 +16,27 @@ use tower_http::normalize_path::NormalizePathLayer;
 
 use super::problem::Problem;
 
+/// Counter, requests answered; label `status`. Worry when those with 5xx grow.
+pub const REQUESTS: &str = "onramp_http_requests_total";
+/// Histogram, seconds from a request's head to the head of its answer. Worry near the deadline.
+pub const REQUEST_SECONDS: &str = "onramp_http_request_seconds";
+
 /// Wraps all routes of a server. A trailing slash makes no difference, whatever is not there or not
 /// allowed is a problem document, and `timeout` bounds a request from its head to the answer's.
 pub fn wrap(routes: Router, timeout: Duration) -> Router {
+    metrics::describe_counter!(REQUESTS, "requests answered, by status");
+    metrics::describe_histogram!(
+        REQUEST_SECONDS,
+        metrics::Unit::Seconds,
+        "time to an answer's head"
+    );
     let routes = routes
         .fallback(unknown)
         .method_not_allowed_fallback(not_allowed)
         .layer(CompressionLayer::new())
         .layer(middleware::from_fn(move |request, next| in_time(timeout, request, next)))
-        .layer(CatchPanicLayer::custom(panicked));
+        .layer(CatchPanicLayer::custom(panicked))
+        .layer(middleware::from_fn(counted));
     // Paths must be trimmed before they are routed, so the routes stand behind a router that has none.
     Router::new().fallback_service(NormalizePathLayer::trim_trailing_slash().layer(routes))
 }
@@ -38,6 +50,14 @@ async fn unknown(uri: Uri) -> Problem {
 async fn not_allowed(method: Method, uri: Uri) -> Problem {
     let detail = format!("{} does not take {method}", uri.path());
     Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+}
+
+async fn counted(request: Request, next: Next) -> Response {
+    let began = Instant::now();
+    let answer = next.run(request).await;
+    metrics::histogram!(REQUEST_SECONDS).record(began.elapsed());
+    metrics::counter!(REQUESTS, "status" => answer.status().as_str().to_owned()).increment(1);
+    answer
 }
 
 async fn in_time(timeout: Duration, request: Request, next: Next) -> Response {
