@@ -20,11 +20,13 @@ pub mod sql;
 pub mod up;
 pub mod vacuum;
 
+use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::anyhow;
 use chrono_tz::Tz;
+use onramp_compute::Selection;
 use onramp_compute::engine::{self, Engine};
 use onramp_ingest::PipelineOptions;
 use onramp_ingest::kafka::KafkaOptions;
@@ -181,4 +183,29 @@ pub fn kafka_options(config: &Config) -> anyhow::Result<KafkaOptions> {
         properties: ingest.properties.clone(),
         pipeline: pipeline_options(config),
     })
+}
+
+/// A condition on an attribute.
+#[derive(Clone)]
+pub struct Attribute(String, Option<String>);
+
+impl FromStr for Attribute {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let (name, value) = match text.split_once('=') {
+            Some((name, value)) => (name, Some(value.to_owned())),
+            None => (text, None),
+        };
+        if name.is_empty() {
+            return Err("there is no attribute before =; write NAME=VALUE".to_owned());
+        }
+        Ok(Self(name.to_owned(), value))
+    }
+}
+
+/// The sessions that meet all of these conditions.
+pub fn selection(attributes: Vec<Attribute>) -> Selection {
+    let attributes = attributes.into_iter().map(|Attribute(name, value)| (name, value)).collect();
+    Selection { clients: None, attributes }
 }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use onramp_lake::Lake;
 use onramp_schemas::funnel::Funnel;
-use onramp_schemas::tables::EVENTS;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,7 +13,7 @@ use crate::error::ComputeError;
 use crate::fold::{Fate, LostHow};
 use crate::metrics::{Instant, Period};
 use crate::reporting::{ReportRequest, fixed};
-use crate::sessions::{CLIENT_ID, OnProgress, Scope, Seen, Settings, catch_up, each_seen};
+use crate::sessions::{OnProgress, Scope, Seen, Settings, catch_up, each_seen, refuse_unknown};
 
 #[cfg(test)]
 mod tests;
@@ -141,7 +140,7 @@ pub async fn session_list(
 ) -> Result<SessionList, ComputeError> {
     check(funnel, request)?;
     let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
-    let (fixed, _) = fixed(lake, funnel, &request.report, engine, &caught_up).await?;
+    let (fixed, wanted) = fixed(lake, funnel, &request.report, engine, &caught_up).await?;
     let filtered = request.report.selection.attributes.keys();
     let mut names: Vec<String> = funnel.segments.iter().chain(filtered).cloned().collect();
     names.sort_unstable();
@@ -153,7 +152,7 @@ pub async fn session_list(
         names: &names,
     };
     let mut page = Page { wanted: request.offset.saturating_add(request.limit), ..Page::default() };
-    let mut unknown: Vec<&String> = names.iter().filter(|name| !is_known(name, funnel)).collect();
+    let mut unknown: Vec<&String> = names.iter().collect();
     each_seen(lake, funnel, engine, &caught_up, scope, |seen| {
         let given = |name: &String| names.iter().position(|it| it == name);
         unknown.retain(|name| given(name).is_none_or(|place| seen.attributes[place].is_none()));
@@ -165,12 +164,7 @@ pub async fn session_list(
         }
     })
     .await?;
-    if let Some(name) = unknown.first() {
-        return Err(ComputeError::Request(format!(
-            "no session of the period has an attribute {name:?}; its segments are {}",
-            funnel.segments.join(", ")
-        )));
-    }
+    refuse_unknown(lake, funnel, engine, &caught_up, &wanted, &unknown).await?;
     page.cut();
     let found = page.found.into_iter().skip(request.offset);
     Ok(SessionList {
@@ -183,13 +177,6 @@ pub async fn session_list(
         offset: request.offset,
         sessions: found.filter_map(|seen| listed(seen, funnel, fixed.as_of, &names)).collect(),
     })
-}
-
-/// Whether it need not be asked if any session has the attribute.
-fn is_known(name: &str, funnel: &Funnel) -> bool {
-    name == CLIENT_ID
-        || funnel.segments.iter().any(|known| known == name)
-        || EVENTS.column(name).is_some()
 }
 
 /// The first sessions in the list's order, however many there are.

@@ -33,8 +33,8 @@ mod tests;
 
 pub use catch_up::catch_up;
 pub use counts::{input_counts, knows_client, replayed_counts, watermark};
-pub(crate) use load::count;
 pub use load::{CLIENT_ID, Dataset, LoadRequest, load};
+pub(crate) use load::{count, refuse_unknown};
 pub use positions::{Positions, positions};
 pub use rebuild::{Rebuilt, rebuild};
 pub(crate) use replay::replay;

@@ -13,6 +13,9 @@ mod sessions;
 mod statement;
 mod wrap;
 
+#[cfg(test)]
+mod tests;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;

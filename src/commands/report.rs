@@ -6,7 +6,7 @@ use onramp_compute::sessions::{self, Settings};
 use onramp_compute::{Compared, Moment, ReportRequest, document, kept_report, reproduce};
 use onramp_lake::Lake;
 
-use super::{Context, Ending};
+use super::{Attribute, Context, Ending, selection};
 use crate::output::{self, Format};
 
 /// The funnel: who gets how far, where and why the others are lost
@@ -31,6 +31,9 @@ pub struct Report {
     /// Only sessions of this client
     #[arg(long, value_name = "CLIENT")]
     client_id: Option<String>,
+    /// Only sessions with this value of an attribute; NAME alone: without it
+    #[arg(long, value_name = "NAME=VALUE")]
+    attribute: Vec<Attribute>,
     /// Sessions that start at T or later [default: 30 days before the end]
     #[arg(long, value_name = "T")]
     from: Option<Moment>,
@@ -69,7 +72,7 @@ pub struct Report {
         long,
         value_name = "ID",
         conflicts_with_all = [
-            "funnel", "client_id", "from", "to", "timezone", "as_of", "segment_by", "compare_from", "mix_by",
+            "funnel", "client_id", "attribute", "from", "to", "timezone", "as_of", "segment_by", "compare_from", "mix_by",
             "trend", "convert_from",
         ]
     )]
@@ -114,6 +117,7 @@ impl Report {
                 .map(|(from, to)| Compared::Within(from, to)),
             mix_by: self.mix_by,
             client_id: self.client_id,
+            selection: selection(self.attribute),
             convert: self.convert_from.zip(self.convert_to),
             funnel_trend: self.trend.map(Unit::from),
             ..ReportRequest::new(context.clock.now())

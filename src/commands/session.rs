@@ -1,16 +1,14 @@
 //! `onramp session`.
 
-use std::str::FromStr;
-
 use chrono_tz::Tz;
 use onramp_compute::metrics::Instant;
 use onramp_compute::session_list::{Filter, ListRequest, ListedSession, Outcome, SessionList};
 use onramp_compute::sessions::{self, Settings};
 use onramp_compute::timeline::{State, Timeline, TimelineEvent, TimelineRequest};
-use onramp_compute::{Moment, ReportRequest, Selection};
+use onramp_compute::{Moment, ReportRequest};
 use onramp_schemas::funnel::Funnel;
 
-use super::{Context, Ending};
+use super::{Attribute, Context, Ending, selection};
 use crate::instant;
 use crate::output::{self, Format, Sheet};
 
@@ -101,25 +99,6 @@ struct Show {
     offset: usize,
 }
 
-/// A condition on an attribute.
-#[derive(Clone)]
-struct Attribute(String, Option<String>);
-
-impl FromStr for Attribute {
-    type Err = String;
-
-    fn from_str(text: &str) -> Result<Self, String> {
-        let (name, value) = match text.split_once('=') {
-            Some((name, value)) => (name, Some(value.to_owned())),
-            None => (text, None),
-        };
-        if name.is_empty() {
-            return Err("there is no attribute before =; write NAME=VALUE".to_owned());
-        }
-        Ok(Self(name.to_owned(), value))
-    }
-}
-
 impl Session {
     /// Lists or shows.
     pub async fn run(self, context: &Context) -> anyhow::Result<Ending> {
@@ -152,10 +131,7 @@ impl List {
             to: self.to,
             timezone: context.timezone(self.timezone)?,
             client_id: self.client_id,
-            selection: Selection {
-                clients: None,
-                attributes: self.attribute.into_iter().map(|it| (it.0, it.1)).collect(),
-            },
+            selection: selection(self.attribute),
             ..ReportRequest::new(context.clock.now())
         };
         let request = ListRequest { report, filter, limit: self.limit, offset: self.offset };

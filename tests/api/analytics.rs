@@ -126,6 +126,11 @@ fn every_route_honours_an_attribute() {
         let compared = world.analytics(&format!("comparison?{PERIOD}{filter}"));
         assert_eq!(compared["period2"]["sessions"], segment["sessions"], "{device}");
     }
+    let mobile = world.analytics(&format!("funnel?{PERIOD}&device=mobile"));
+    let same = report(world, &format!("{SAME} --attribute device=mobile"));
+    assert_eq!(mobile, same);
+    let id = same["report_id"].as_str().unwrap();
+    assert_eq!(report(world, &format!("--reproduce {id}")), same, "kept with what it was asked");
     assert_eq!(total("&device=abacus"), 0);
     assert!(
         total("&device=mobile&user_kind=returning").as_u64() < total("&device=mobile").as_u64()

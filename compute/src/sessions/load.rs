@@ -114,6 +114,22 @@ pub(crate) async fn count(
     Ok((counted.raw, counted.mature))
 }
 
+/// Refuses the first of these attributes that no session has ever had.
+///
+/// # Errors
+/// There is one; and when the lake or the engine fails.
+pub(crate) async fn refuse_unknown(
+    lake: &Lake,
+    funnel: &Funnel,
+    engine: &Engine,
+    caught_up: &CaughtUp,
+    request: &LoadRequest,
+    names: &[&String],
+) -> Result<(), ComputeError> {
+    let loader = Loader::new(lake, funnel, engine, caught_up, request)?;
+    loader.refuse_unknown(funnel, names.iter().copied()).await
+}
+
 /// What sessions are read from.
 struct Loader<'a> {
     lake: &'a Lake,
@@ -173,13 +189,19 @@ impl<'a> Loader<'a> {
         populations: &[Population],
     ) -> Result<(), ComputeError> {
         let unseen = |place: &usize| !populations.iter().any(|it| it.has_values(*place));
-        let unknown: Vec<&String> = (0..self.names.len())
-            .filter(unseen)
-            .map(|position| &self.names[position])
-            .filter(|name| {
-                *name != CLIENT_ID && !funnel.segments.contains(name) && !is_payload(name)
-            })
-            .collect();
+        let unseen = (0..self.names.len()).filter(unseen).map(|position| &self.names[position]);
+        self.refuse_unknown(funnel, unseen).await
+    }
+
+    /// Refuses the first of these attributes that no session has ever had.
+    async fn refuse_unknown<'n>(
+        &self,
+        funnel: &Funnel,
+        names: impl Iterator<Item = &'n String>,
+    ) -> Result<(), ComputeError> {
+        let sure =
+            |name: &String| name == CLIENT_ID || funnel.segments.contains(name) || is_payload(name);
+        let unknown: Vec<&String> = names.filter(|name| !sure(name)).collect();
         if unknown.is_empty() {
             return Ok(());
         }
