@@ -13,7 +13,9 @@ use crate::error::ComputeError;
 use crate::fold::{Fate, LostHow};
 use crate::metrics::{Instant, Period};
 use crate::reporting::{ReportRequest, fixed};
-use crate::sessions::{OnProgress, Scope, Seen, Settings, catch_up, each_seen, refuse_unknown};
+use crate::sessions::{
+    Glimpse, OnProgress, Scope, Seen, Settings, catch_up, each_seen, refuse_unknown,
+};
 
 #[cfg(test)]
 mod tests;
@@ -149,18 +151,14 @@ pub async fn session_list(
         as_of: fixed.as_of,
         period: (fixed.from, fixed.to),
         clients: fixed.selection.clients_filter(fixed.client_id.as_deref()),
-        names: &names,
     };
     let mut page = Page { wanted: request.offset.saturating_add(request.limit), ..Page::default() };
-    let mut unknown: Vec<&String> = names.iter().collect();
-    each_seen(lake, funnel, engine, &caught_up, scope, |seen| {
-        let given = |name: &String| names.iter().position(|it| it == name);
-        unknown.retain(|name| given(name).is_none_or(|place| seen.attributes[place].is_none()));
-        let value =
-            |name: &str| seen.attributes[names.iter().position(|it| it == name)?].as_deref();
-        let selected = fixed.selection.has(value);
-        if selected && !seen.summary.excluded && request.filter.holds(&seen) {
-            page.add(seen);
+    let mut unknown: Vec<&String> = fixed.selection.attributes.keys().collect();
+    each_seen(lake, funnel, engine, &caught_up, scope, |session| {
+        unknown.retain(|name| session.attribute(name).is_none());
+        let selected = fixed.selection.has(|name| session.attribute(name));
+        if selected && !session.summary.excluded && request.filter.holds(&session) {
+            page.add(session, &names);
         }
     })
     .await?;
@@ -185,14 +183,20 @@ struct Page {
     wanted: usize,
     total: u64,
     found: Vec<Seen>,
+    /// Sessions that started before cannot be on the page any more.
+    since: Option<i64>,
 }
 
 impl Page {
-    fn add(&mut self, seen: Seen) {
+    fn add(&mut self, session: Glimpse<'_>, names: &[String]) {
         self.total += 1;
-        self.found.push(seen);
+        if self.wanted == 0 || session.summary.started_at() < self.since {
+            return;
+        }
+        self.found.push(session.seen(names));
         if self.found.len() > self.wanted.saturating_mul(2).max(LARGEST_PAGE) {
             self.cut();
+            self.since = self.found.last().and_then(|last| last.summary.started_at());
         }
     }
 
@@ -226,10 +230,10 @@ fn check(funnel: &Funnel, request: &ListRequest) -> Result<(), ComputeError> {
 }
 
 impl Filter {
-    fn holds(&self, seen: &Seen) -> bool {
-        let summary = &seen.summary;
+    fn holds(&self, session: &Glimpse<'_>) -> bool {
+        let summary = &session.summary;
         let reached = |stage: usize| summary.stage_at.get(stage - 1).is_some_and(Option::is_some);
-        let outcome = Outcome::of(seen.fate);
+        let outcome = Outcome::of(session.fate);
         let lost_at = |stage| outcome == Some(Outcome::Abandoned) && summary.furthest == stage;
         self.stage.is_none_or(reached)
             && self.dropped_at.is_none_or(lost_at)

@@ -38,7 +38,7 @@ pub(crate) use load::{count, refuse_unknown};
 pub use positions::{Positions, positions};
 pub use rebuild::{Rebuilt, rebuild};
 pub(crate) use replay::replay;
-pub(crate) use seen::{Scope, Seen, each_seen};
+pub(crate) use seen::{Glimpse, Scope, Seen, each_seen};
 pub(crate) use story::{Story, StoryEvent, story};
 
 /// Bounds of the work; the defaults suit a machine of any size.

@@ -161,6 +161,11 @@ fn sessions_are_those_behind_the_numbers() {
     let page = world.analytics(&format!("sessions?{PERIOD}&limit=2&offset=1"));
     let three = world.analytics(&format!("sessions?{PERIOD}&limit=3"));
     assert_eq!(page["sessions"][1], three["sessions"][2]);
+    // A short page of many sessions keeps few of them meanwhile; a long one keeps them all.
+    let most = world.analytics("sessions?limit=1000");
+    assert!(most["total"].as_u64() > Some(2_000), "{}", most["total"]);
+    let few = world.analytics("sessions?limit=5");
+    assert_eq!(few["sessions"].as_array().unwrap()[..], most["sessions"].as_array().unwrap()[..5]);
 
     let session = &three["sessions"][0];
     let (id, client) =

@@ -208,6 +208,11 @@ impl<'a> AttributeColumn<'a> {
             .map(move |entry| (names.value(entry), values.value(entry)))
     }
 
+    /// The value of an attribute in a row.
+    pub fn get(&self, row: usize, name: &str) -> Option<&'a str> {
+        self.pairs(row).find(|(known, _)| *known == name).map(|(_, value)| value)
+    }
+
     fn all(&self, row: usize) -> Attributes {
         self.pairs(row).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
     }

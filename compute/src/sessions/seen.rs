@@ -1,5 +1,6 @@
 //! Sessions of a period one by one, each with its names, as they were at an instant.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -35,16 +36,45 @@ pub(crate) struct Seen {
     pub fate: Fate,
 }
 
+/// A session in passing: what a list keeps of it is made for those that are kept.
+pub(crate) struct Glimpse<'a> {
+    pub summary: Summary,
+    pub fate: Fate,
+    client_id: &'a str,
+    session_id: &'a str,
+    attribute: &'a dyn Fn(&str) -> Option<&'a str>,
+}
+
+impl Glimpse<'_> {
+    /// The value of an attribute.
+    pub fn attribute(&self, name: &str) -> Option<&str> {
+        match name {
+            CLIENT_ID => Some(self.client_id),
+            name => (self.attribute)(name),
+        }
+    }
+
+    /// The session for keeps, with these attributes.
+    pub fn seen(self, names: &[String]) -> Seen {
+        let value = |name: &String| self.attribute(name).map(str::to_owned);
+        Seen {
+            attributes: names.iter().map(value).collect(),
+            client_id: self.client_id.into(),
+            session_id: self.session_id.into(),
+            summary: self.summary,
+            fate: self.fate,
+        }
+    }
+}
+
 /// Which sessions.
 #[derive(Clone, Debug)]
-pub(crate) struct Scope<'a> {
+pub(crate) struct Scope {
     pub as_of: i64,
     /// They started in `[from, to)`.
     pub period: (i64, i64),
     /// The condition on the client.
     pub clients: Option<Expr>,
-    /// Attributes that are wanted.
-    pub names: &'a [String],
 }
 
 /// Hands over every session of the scope, in no order.
@@ -53,8 +83,8 @@ pub(crate) async fn each_seen(
     funnel: &Funnel,
     engine: &Engine,
     caught_up: &CaughtUp,
-    scope: Scope<'_>,
-    mut take: impl FnMut(Seen),
+    scope: Scope,
+    mut take: impl FnMut(Glimpse<'_>),
 ) -> Result<(), ComputeError> {
     let (Some(events), Some(table)) = (&caught_up.events, &caught_up.sessions) else {
         return Ok(());
@@ -69,9 +99,11 @@ pub(crate) async fn each_seen(
     }
     for story in stories(lake, &reader.context, &reader.definition, events, &unclear).await? {
         let digests: Vec<Digest> = story.events.iter().map(|event| event.digest.clone()).collect();
-        let lent = |opening: usize| scalars(&story.events[opening].data).into_iter().collect();
-        let name = (Arc::clone(&story.client_id), Arc::clone(&story.session_id));
-        reader.folded(name, &digests, lent).into_iter().for_each(&mut take);
+        let Some((summary, opening)) = reader.summary(&digests) else { continue };
+        let lent = opening.map(|opening| scalars(&story.events[opening].data));
+        let lent: BTreeMap<_, _> = lent.into_iter().flatten().collect();
+        let attribute = |name: &str| lent.get(name).map(String::as_str);
+        take(reader.glimpse((&story.client_id, &story.session_id), summary, &attribute));
     }
     Ok(())
 }
@@ -81,15 +113,12 @@ struct Reader<'a> {
     context: SessionContext,
     definition: Definition,
     table: &'a Snapshot,
-    scope: Scope<'a>,
+    scope: Scope,
 }
-
-/// Attributes by name.
-type Lent = std::collections::BTreeMap<String, String>;
 
 impl Reader<'_> {
     /// Sessions without an event after the instant: their rows tell all of them.
-    async fn settled(&self, take: &mut impl FnMut(Seen)) -> Result<(), ComputeError> {
+    async fn settled(&self, take: &mut impl FnMut(Glimpse<'_>)) -> Result<(), ComputeError> {
         let columns = [
             "client_id",
             "session_id",
@@ -112,10 +141,8 @@ impl Reader<'_> {
             let (clients, ids) = (columns.text("client_id")?, columns.text("session_id")?);
             let lent = columns.attributes()?;
             for (row, summary) in columns.summaries()?.into_iter().enumerate() {
-                let name = (clients.value(row).into(), ids.value(row).into());
-                let pairs =
-                    lent.pairs(row).map(|(name, value)| (name.to_owned(), value.to_owned()));
-                take(self.seen(name, summary, &pairs.collect()));
+                let attribute = |name: &str| lent.get(row, name);
+                take(self.glimpse((clients.value(row), ids.value(row)), summary, &attribute));
             }
             Ok(())
         })
@@ -123,7 +150,7 @@ impl Reader<'_> {
     }
 
     /// Sessions with later events, from their digests; gives those for which these do not suffice.
-    async fn past(&self, take: &mut impl FnMut(Seen)) -> Result<Unclear, ComputeError> {
+    async fn past(&self, take: &mut impl FnMut(Glimpse<'_>)) -> Result<Unclear, ComputeError> {
         let mut unclear = Unclear::default();
         let columns = [
             "client_id",
@@ -144,15 +171,15 @@ impl Reader<'_> {
             let (first, last) =
                 (columns.instant("first_event_at")?, columns.instant("last_seen_at")?);
             for row in 0..batch.num_rows() {
-                let name: (Arc<str>, Arc<str>) = (clients.value(row).into(), ids.value(row).into());
+                let name = (clients.value(row), ids.value(row));
                 let Some(digests) = digests.get(row).filter(|_| !truncated.value(row)) else {
                     let span = (first.value(row), last.value(row));
-                    unclear.add(keys.value(row), &name.0, &name.1, span);
+                    unclear.add(keys.value(row), &name.0.into(), &name.1.into(), span);
                     continue;
                 };
-                let pairs =
-                    lent.pairs(row).map(|(name, value)| (name.to_owned(), value.to_owned()));
-                self.folded(name, &digests, |_| pairs.collect()).into_iter().for_each(&mut *take);
+                let Some((summary, opening)) = self.summary(&digests) else { continue };
+                let attribute = |name: &str| opening.and_then(|_| lent.get(row, name));
+                take(self.glimpse(name, summary, &attribute));
             }
             Ok(())
         })
@@ -184,31 +211,21 @@ impl Reader<'_> {
         Ok(())
     }
 
-    /// A session from its digests; `None`: none of them is that old.
-    fn folded(
-        &self,
-        name: (Arc<str>, Arc<str>),
-        digests: &[Digest],
-        lent: impl FnOnce(usize) -> Lent,
-    ) -> Option<Seen> {
+    /// A session from its digests, with the index of the one that opened it; `None`: none is that old.
+    fn summary(&self, digests: &[Digest]) -> Option<(Summary, Option<usize>)> {
         let as_of = self.scope.as_of;
         let known = digests.partition_point(|digest| digest.occurred_at <= as_of);
-        let (summary, opening) = Summary::of(&digests[..known], &self.definition.rules)?;
-        Some(self.seen(name, summary, &opening.map(lent).unwrap_or_default()))
+        Summary::of(&digests[..known], &self.definition.rules)
     }
 
-    fn seen(&self, name: (Arc<str>, Arc<str>), summary: Summary, lent: &Lent) -> Seen {
-        let value = |wanted: &String| match wanted.as_str() {
-            CLIENT_ID => Some(name.0.to_string()),
-            wanted => lent.get(wanted).cloned(),
-        };
-        Seen {
-            attributes: self.scope.names.iter().map(value).collect(),
-            fate: summary.outlook().fate(&self.definition.rules, self.scope.as_of),
-            client_id: name.0,
-            session_id: name.1,
-            summary,
-        }
+    fn glimpse<'b>(
+        &self,
+        (client_id, session_id): (&'b str, &'b str),
+        summary: Summary,
+        attribute: &'b dyn Fn(&str) -> Option<&'b str>,
+    ) -> Glimpse<'b> {
+        let fate = summary.outlook().fate(&self.definition.rules, self.scope.as_of);
+        Glimpse { summary, fate, client_id, session_id, attribute }
     }
 }
 

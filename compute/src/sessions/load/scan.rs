@@ -129,10 +129,7 @@ impl Chosen {
             let client = clients.map(|clients| clients.value(row));
             let value = |name: &str| match name {
                 CLIENT_ID => client,
-                name => {
-                    let mut pairs = attributes.as_ref()?.pairs(row);
-                    pairs.find(|(known, _)| *known == name).map(|(_, value)| value)
-                }
+                name => attributes.as_ref()?.get(row, name),
             };
             last_seen.is_none_or(|(by, column)| column.value(row) <= by)
                 && client.is_none_or(|client| {
