@@ -1,8 +1,12 @@
 //! From a lake to a report.
 
+use chrono::NaiveDate;
 use onramp_schemas::funnel::builtin;
 
+use super::request::text;
 use super::*;
+use crate::metrics::calendar::local_midnight;
+use crate::selection::Selection;
 use crate::sessions::fixture::{Event, TestLake, event};
 use crate::sessions::silent;
 
