@@ -10,6 +10,7 @@ pub mod funnel;
 pub mod generate;
 pub mod import;
 pub mod ingest;
+mod postgres;
 pub mod rebuild;
 pub mod report;
 pub mod schema;
@@ -101,13 +102,18 @@ impl Context {
     /// # Errors
     /// A folder for spilled data that cannot be used.
     pub fn engine(&self) -> anyhow::Result<Engine> {
+        Ok(Engine::new(&self.engine_options())?)
+    }
+
+    /// How much of the machine a query engine may use.
+    pub fn engine_options(&self) -> engine::Options {
         let compute = &self.config().compute;
         let default = engine::Options::default();
-        Ok(Engine::new(&engine::Options {
+        engine::Options {
             memory_limit_bytes: compute.memory_limit_mb << 20,
             target_partitions: compute.target_partitions.unwrap_or(default.target_partitions),
             spill_dir: compute.spill_dir.clone(),
-        })?)
+        }
     }
 
     /// The time zone of a question: the one given, else the configured one.

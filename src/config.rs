@@ -25,6 +25,8 @@ pub struct Config {
     pub ingest: Ingest,
     /// The HTTP server.
     pub http: Http,
+    /// The PostgreSQL wire.
+    pub postgres: Postgres,
     /// The query engine.
     pub compute: Compute,
     /// What a report is when nothing else is asked.
@@ -98,6 +100,32 @@ pub struct Http {
     pub max_concurrent: usize,
 }
 
+/// The PostgreSQL wire.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Postgres {
+    /// Where `up` and `serve` answer clients of PostgreSQL; none: nowhere.
+    pub listen: Option<String>,
+    /// PEM file of the certificate, with those that lead to its root.
+    pub tls_cert: Option<PathBuf>,
+    /// PEM file of its private key.
+    pub tls_key: Option<PathBuf>,
+    /// Connections at once.
+    pub max_connections: usize,
+    /// The longest login, in seconds.
+    pub startup_timeout_seconds: u64,
+    /// The longest silence of a connection, in seconds.
+    pub idle_timeout_seconds: u64,
+    /// The longest that a statement may take, in seconds.
+    pub deadline_seconds: u64,
+    /// The most rows of an answer.
+    pub max_rows: usize,
+    /// Statements that run at once; others wait.
+    pub max_concurrent: usize,
+    /// Mebibytes that a connection's sorts, joins and aggregates may hold before they spill.
+    pub memory_limit_mb: usize,
+}
+
 /// The query engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -147,9 +175,27 @@ impl Default for Config {
             funnels: Vec::new(),
             ingest: Ingest::default(),
             http: Http::default(),
+            postgres: Postgres::default(),
             compute: Compute { memory_limit_mb: 1_024, target_partitions: None, spill_dir: None },
             report: Report { funnel: "onboarding".to_owned(), timezone: "UTC".to_owned() },
             log: Log { filter: None, format: LogFormat::Text },
+        }
+    }
+}
+
+impl Default for Postgres {
+    fn default() -> Self {
+        Self {
+            listen: None,
+            tls_cert: None,
+            tls_key: None,
+            max_connections: 50,
+            startup_timeout_seconds: 10,
+            idle_timeout_seconds: 3_600,
+            deadline_seconds: 60,
+            max_rows: 5_000_000,
+            max_concurrent: 4,
+            memory_limit_mb: 256,
         }
     }
 }

@@ -18,6 +18,7 @@ mod import;
 mod kafka;
 mod numbers;
 mod operations;
+mod postgres;
 mod recommendations;
 mod reports;
 mod s3;

@@ -16,6 +16,9 @@ mod pool;
 
 use pool::HeadroomPool;
 
+/// Name of the catalogue that a session's tables are in.
+pub const CATALOG: &str = "onramp";
+
 /// How much of the machine the engine may use.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -61,6 +64,7 @@ impl Engine {
             .map_err(|source| ComputeError::query("start the query engine", source))?;
         let config = SessionConfig::new()
             .with_target_partitions(options.target_partitions.max(1))
+            .with_default_catalog_and_schema(CATALOG, "public")
             .with_information_schema(true)
             // A sort holds some batches at least: the less memory, the smaller they must be.
             .with_batch_size((options.memory_limit_bytes >> 16).clamp(256, 8_192))

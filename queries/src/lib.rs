@@ -6,4 +6,5 @@
 
 pub mod access;
 pub mod http;
+pub mod postgres;
 pub mod sql;

@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use datafusion::common::JoinType;
 use datafusion::error::DataFusionError;
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::{SQLOptions, SessionContext, col, lit};
 use onramp_compute::scan::LakeTable;
 use onramp_compute::{ComputeError, Engine};
@@ -105,8 +106,20 @@ fn read_only() -> SQLOptions {
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
 }
 
+/// Whether a plan is one that runs.
+///
+/// # Errors
+/// It defines, changes, or sets something.
+pub(crate) fn verify(plan: &LogicalPlan) -> Result<(), SqlError> {
+    read_only().verify_plan(plan).map_err(SqlError::Statement)
+}
+
 /// A session of its own with the views that statements see, each pinned to the version of now.
-async fn session(lake: &Lake, engine: &Engine, scope: &Scope) -> Result<SessionContext, SqlError> {
+pub(crate) async fn session(
+    lake: &Lake,
+    engine: &Engine,
+    scope: &Scope,
+) -> Result<SessionContext, SqlError> {
     let context = engine.session(lake);
     let refused = SqlError::Statement;
     for table in tables::ALL {

@@ -12,6 +12,7 @@ use onramp_queries::access::Caller;
 use onramp_queries::{http as api, sql};
 use tokio_util::sync::CancellationToken;
 
+use super::postgres::{self, Wire};
 use super::service::{self, Operations, Stream, Workers};
 use super::{Context, Ending, kafka_options, pipeline_options};
 use crate::config::{Config, Overrides};
@@ -31,6 +32,9 @@ pub struct Serve {
     /// Where to listen; loopback only as long as there is no access control [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// The PostgreSQL wire
+    #[command(flatten)]
+    wire: Wire,
     /// The stream
     #[command(flatten)]
     stream: Stream,
@@ -40,6 +44,7 @@ impl Serve {
     /// The settings that its flags set.
     pub fn overrides(&self, overrides: &mut Overrides) {
         overrides.set("http.listen", self.listen.map(|address| address.to_string()));
+        self.wire.overrides(overrides);
         self.stream.overrides(overrides);
     }
 
@@ -73,6 +78,7 @@ pub async fn serve(context: &Context, consumes: Consumes) -> anyhow::Result<Endi
     let shutdown = CancellationToken::new();
     let operations = Operations::start()?;
     let workers = Workers::start()?;
+    let wire = postgres::start(context, workers.handle(), &shutdown).await?;
     let routes =
         analytics(context, &lake, &workers).await?.merge(operations.router(health.clone()));
     let address = listener.local_addr()?;
@@ -116,6 +122,9 @@ pub async fn serve(context: &Context, consumes: Consumes) -> anyhow::Result<Endi
         };
         service::until_stopped(&shutdown, service::both(&shutdown, committing, serving)).await
     };
+    if let Some(wire) = wire {
+        wire.await?;
+    }
     operations.end();
     ended
 }

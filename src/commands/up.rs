@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 
+use super::postgres::Wire;
 use super::serve::{Consumes, serve};
 use super::service::Stream;
 use super::{Context, Ending};
@@ -25,6 +26,9 @@ pub struct Up {
     /// Where to listen; loopback only as long as there is no access control [default: 127.0.0.1:8080]
     #[arg(long, value_name = "ADDRESS")]
     listen: Option<SocketAddr>,
+    /// The PostgreSQL wire
+    #[command(flatten)]
+    wire: Wire,
     /// The stream
     #[command(flatten)]
     stream: Stream,
@@ -34,6 +38,7 @@ impl Up {
     /// The settings that its flags set.
     pub fn overrides(&self, overrides: &mut Overrides) {
         overrides.set("http.listen", self.listen.map(|address| address.to_string()));
+        self.wire.overrides(overrides);
         self.stream.overrides(overrides);
     }
 

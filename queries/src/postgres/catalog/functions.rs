@@ -1,0 +1,144 @@
+//! Functions that clients call to look around, beside those that come with the catalogue's tables.
+
+use std::sync::Arc;
+
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use datafusion::arrow::datatypes::{DataType, Int32Type};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{
+    ColumnarValue, ScalarFunctionArgs, ScalarFunctionImplementation, ScalarUDF, ScalarUDFImpl,
+    Signature, TypeSignature, Volatility, create_udf,
+};
+
+use super::View;
+use super::tables::{Numbers, comment, view_comment};
+use crate::postgres::settings::Settings;
+
+/// All but [`current_setting`], which is a session's own.
+pub fn all(views: &[View], numbers: &Numbers) -> Vec<Arc<ScalarUDF>> {
+    let numbered = |view: &View| numbers.get(&view.name).copied();
+    let columns: Vec<(i32, i32, &'static str)> = views
+        .iter()
+        .filter_map(|view| Some((numbered(view)?, view)))
+        .flat_map(|(number, view)| {
+            let fields = view.columns.fields().iter().enumerate();
+            fields.filter_map(move |(place, field)| {
+                let place = i32::try_from(place + 1).ok()?;
+                Some((number, place, comment(&view.name, field)?))
+            })
+        })
+        .collect();
+    let tables: Vec<(i32, &'static str)> =
+        views.iter().filter_map(|v| Some((numbered(v)?, view_comment(&v.name)?))).collect();
+    let column_comment =
+        texts("col_description", &[DataType::Int32, DataType::Int32], move |row| {
+            let (table, column) = (number(row, 0)?, number(row, 1)?);
+            columns.iter().find(|(t, c, _)| (*t, *c) == (table, column)).map(|(.., text)| *text)
+        });
+    let object_comment = texts("obj_description", &[DataType::Int32, DataType::Utf8], move |row| {
+        let table = number(row, 0)?;
+        tables.iter().find(|(t, _)| *t == table).map(|(_, text)| *text)
+    });
+    let nothing = |name, arguments: &[DataType]| texts(name, arguments, |_| None);
+    [
+        column_comment,
+        object_comment,
+        texts("version", &[], |_| Some(VERSION)),
+        nothing("shobj_description", &[DataType::Int32, DataType::Utf8]),
+        nothing("pg_get_viewdef", &[DataType::Int32]),
+        nothing("pg_get_indexdef", &[DataType::Int32]),
+        nothing("pg_get_serial_sequence", &[DataType::Utf8, DataType::Utf8]),
+        nothing("pg_tablespace_location", &[DataType::Int32]),
+    ]
+    .map(Arc::new)
+    .into()
+}
+
+/// What `version()` says: tools read the number after the name.
+const VERSION: &str = concat!("PostgreSQL 16.6 (Onramp ", env!("CARGO_PKG_VERSION"), ")");
+
+/// A row of arguments.
+type Row<'a> = (&'a [ArrayRef], usize);
+
+fn number(row: Row<'_>, argument: usize) -> Option<i32> {
+    let array = row.0[argument].as_primitive::<Int32Type>();
+    array.is_valid(row.1).then(|| array.value(row.1))
+}
+
+/// A function of these arguments that gives a text or NULL.
+fn texts(
+    name: &str,
+    arguments: &[DataType],
+    text: impl Fn(Row<'_>) -> Option<&'static str> + Send + Sync + 'static,
+) -> ScalarUDF {
+    let function: ScalarFunctionImplementation = Arc::new(move |given: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(given)?;
+        let rows = arrays.first().map_or(1, |array| array.len());
+        let texts: StringArray = (0..rows).map(|row| text((&arrays, row))).collect();
+        Ok(ColumnarValue::Array(Arc::new(texts)))
+    });
+    create_udf(name, arguments.to_vec(), DataType::Utf8, Volatility::Stable, function)
+}
+
+/// `current_setting(name [, missing_ok])` of a session.
+pub fn current_setting(settings: Settings) -> ScalarUDF {
+    ScalarUDF::new_from_impl(CurrentSetting { settings, signature: signature() })
+}
+
+fn signature() -> Signature {
+    let name = TypeSignature::Exact(vec![DataType::Utf8]);
+    let lenient = TypeSignature::Exact(vec![DataType::Utf8, DataType::Boolean]);
+    Signature::one_of(vec![name, lenient], Volatility::Stable)
+}
+
+#[derive(Debug)]
+struct CurrentSetting {
+    settings: Settings,
+    signature: Signature,
+}
+
+// There is one in a session: its name is what it is.
+impl PartialEq for CurrentSetting {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for CurrentSetting {}
+
+impl std::hash::Hash for CurrentSetting {
+    fn hash<H: std::hash::Hasher>(&self, state: &mut H) {
+        "current_setting".hash(state);
+    }
+}
+
+impl ScalarUDFImpl for CurrentSetting {
+    fn name(&self) -> &'static str {
+        "current_setting"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Utf8)
+    }
+
+    fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        let arrays = ColumnarValue::values_to_arrays(&args.args)?;
+        let names = arrays[0].as_string::<i32>();
+        let lenient = |row| arrays.get(1).is_some_and(|array| array.as_boolean().value(row));
+        let values = names.iter().enumerate().map(|(row, name)| {
+            let Some(name) = name else { return Ok(None) };
+            match self.settings.get(name) {
+                None if !lenient(row) => Err(DataFusionError::Execution(format!(
+                    "unrecognized configuration parameter {name:?}"
+                ))),
+                value => Ok(value),
+            }
+        });
+        let values: StringArray = values.collect::<Result<_>>()?;
+        Ok(ColumnarValue::Array(Arc::new(values)))
+    }
+}

@@ -1,0 +1,105 @@
+use super::command::{Read, read};
+use super::guard::Guard;
+use super::settings::Settings;
+use super::*;
+
+fn ask(text: &str) -> Result<Read, String> {
+    read(&PostgresCompatibilityParser::new(), text).map_err(|error| error.to_string())
+}
+
+#[test]
+fn what_is_no_query_is_told_apart() {
+    for (text, command) in [
+        ("BEGIN", "Begin"),
+        ("start transaction isolation level serializable, read only", "Begin"),
+        ("COMMIT", "Commit"),
+        ("ROLLBACK", "Rollback"),
+        ("SAVEPOINT a", "Savepoint"),
+        ("ROLLBACK TO SAVEPOINT a", "RollbackTo"),
+        ("RELEASE SAVEPOINT a", "Release"),
+        ("SET application_name = 'x'", "Set"),
+        ("SET SESSION CHARACTERISTICS AS TRANSACTION READ ONLY", "SetTransaction"),
+        ("SET TIME ZONE 'UTC'", "Set"),
+        ("RESET ALL", "ResetAll"),
+        ("SHOW TRANSACTION ISOLATION LEVEL", "Show(\"transaction_isolation\")"),
+        ("SHOW server_version", "Show(\"server_version\")"),
+        ("DEALLOCATE ALL", "Deallocate(None)"),
+        ("DISCARD ALL", "DiscardAll"),
+    ] {
+        match ask(text) {
+            Ok(Read::Command(found)) => {
+                assert!(format!("{found:?}").starts_with(command), "{text}: {found:?}");
+            }
+            Ok(_) => panic!("{text} is taken for a query"),
+            Err(error) => panic!("{text}: {error}"),
+        }
+    }
+    for text in ["", ";", "-- nothing"] {
+        assert!(matches!(ask(text), Ok(Read::Nothing)), "{text:?}");
+    }
+    for text in ["SELECT 1", "EXPLAIN SELECT 1", "DESCRIBE events", "SHOW TABLES"] {
+        assert!(matches!(ask(text), Ok(Read::Query(_))), "{text:?}");
+    }
+}
+
+#[test]
+fn what_is_never_run_is_refused_by_its_first_words() {
+    for text in [
+        "COPY (SELECT 1) TO '/tmp/x'",
+        "COPY events FROM STDIN",
+        "CREATE TABLE t (a INT)",
+        "DROP TABLE events",
+        "INSERT INTO events VALUES (1)",
+        "DELETE FROM events",
+        "PREPARE p AS SELECT 1",
+        "SET ROLE admin",
+        "LISTEN x",
+    ] {
+        let Err(error) = ask(text) else { panic!("{text} is not refused") };
+        assert!(error.contains("42501"), "{text}: {error}");
+    }
+    let Err(error) = ask("SELECT 1; SELECT 2") else { panic!("two statements") };
+    assert!(error.contains("42601"), "{error}");
+}
+
+#[test]
+fn settings_take_what_drivers_send_and_nothing_of_the_servers() {
+    let mut settings = Settings::default();
+    for (name, value) in [
+        ("client_encoding", "'UTF8'"),
+        ("extra_float_digits", "3"),
+        ("DateStyle", "ISO, DMY"),
+        ("statement_timeout", "5s"),
+        ("search_path", "public"),
+    ] {
+        let value = value.trim_matches('\'');
+        assert!(matches!(settings.set(name, Some(value)), Ok(true)), "{name}");
+    }
+    assert_eq!(settings.statement_timeout(), Some(Duration::from_secs(5)));
+    assert!(matches!(settings.set("TimeZone", Some("Europe/Berlin")), Ok(false)));
+    assert_eq!(settings.get("timezone"), Some("UTC"));
+    for (name, value) in [
+        ("datafusion.execution.batch_size", "1"),
+        ("server_version", "99"),
+        ("client_encoding", "LATIN1"),
+        ("datestyle", "German"),
+        ("statement_timeout", "for ever"),
+    ] {
+        assert!(settings.set(name, Some(value)).is_err(), "{name} = {value}");
+    }
+}
+
+#[test]
+fn a_message_is_measured_however_it_is_cut() {
+    let mut bytes = vec![0, 0, 0, 8, 1, 2, 3, 4];
+    bytes.extend([b'Q', 0, 0, 0, 6, 65, 0, b'S', 0, 0, 0, 4]);
+    bytes.extend([b'Q', 0, 0, 0, 101]);
+    for size in 1..bytes.len() {
+        let mut guard = Guard::new((), 100);
+        let followed: Result<(), _> = bytes.chunks(size).try_for_each(|part| guard.follow(part));
+        assert_eq!(followed.unwrap_err().kind(), std::io::ErrorKind::FileTooLarge, "{size}");
+    }
+    let mut guard = Guard::new((), 100);
+    assert!(guard.follow(&bytes[..bytes.len() - 5]).is_ok());
+    assert!(Guard::new((), 100).follow(&[0, 0, 0, 3]).is_err(), "shorter than its own length");
+}

@@ -1,0 +1,83 @@
+//! The PostgreSQL wire of `onramp up` and `onramp serve`.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use anyhow::{Context as _, bail};
+use onramp_compute::engine;
+use onramp_queries::postgres::{Certificate, Limits, Options, Server};
+use onramp_queries::sql;
+use tokio::runtime::Handle;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+use super::Context;
+use crate::config::{Overrides, Postgres};
+
+/// Where clients of PostgreSQL are answered.
+#[derive(clap::Args)]
+pub struct Wire {
+    /// Where to answer psql, Grafana and other clients of PostgreSQL, such as 127.0.0.1:5432 [default: nowhere]
+    #[arg(long, value_name = "ADDRESS")]
+    pg_listen: Option<SocketAddr>,
+}
+
+impl Wire {
+    /// The settings that its flags set.
+    pub fn overrides(&self, overrides: &mut Overrides) {
+        overrides.set("postgres.listen", self.pg_listen.map(|address| address.to_string()));
+    }
+}
+
+/// Starts the server if an address is configured; it ends with `shutdown`.
+///
+/// # Errors
+/// An address that cannot be used, a certificate that cannot be read, a start that would put the lake
+/// into the open.
+pub async fn start(
+    context: &Context,
+    workers: Handle,
+    shutdown: &CancellationToken,
+) -> anyhow::Result<Option<JoinHandle<()>>> {
+    let config = context.config();
+    let postgres = &config.postgres;
+    let Some(listen) = &postgres.listen else { return Ok(None) };
+    let listen = listen.parse().with_context(|| {
+        format!("postgres.listen {listen:?} is no address; write 127.0.0.1:5432")
+    })?;
+    let server = Server::bind(Options {
+        listen,
+        certificate: certificate(postgres)?,
+        authenticate: None,
+        lake: context.lake()?,
+        engine: engine::Options {
+            memory_limit_bytes: postgres.memory_limit_mb << 20,
+            ..context.engine_options()
+        },
+        statements: sql::Limits {
+            deadline: Duration::from_secs(postgres.deadline_seconds),
+            max_rows: postgres.max_rows,
+            max_concurrent: postgres.max_concurrent,
+            ..sql::Limits::default()
+        },
+        limits: Limits {
+            max_connections: postgres.max_connections,
+            startup_timeout: Duration::from_secs(postgres.startup_timeout_seconds),
+            idle_timeout: Duration::from_secs(postgres.idle_timeout_seconds),
+            ..Limits::default()
+        },
+        workers,
+    })
+    .await?;
+    let address = server.local_addr()?;
+    tracing::info!(%address, "answering clients of PostgreSQL");
+    Ok(Some(tokio::spawn(server.run(shutdown.clone()))))
+}
+
+fn certificate(postgres: &Postgres) -> anyhow::Result<Option<Certificate>> {
+    match (postgres.tls_cert.clone(), postgres.tls_key.clone()) {
+        (Some(chain), Some(key)) => Ok(Some(Certificate { chain, key })),
+        (None, None) => Ok(None),
+        _ => bail!("TLS needs both: postgres.tls_cert and postgres.tls_key"),
+    }
+}
