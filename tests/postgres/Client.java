@@ -27,7 +27,7 @@ public class Client {
             // From the fifth run on the driver names the statement and asks for binary.
             try (var statement = connection.prepareStatement("SELECT count(*), min(occurred_at), max(occurred_at) FROM events WHERE event_type = ? AND occurred_at >= ?")) {
                 for (int run = 0; run < 8; run++) {
-                    statement.setString(1, "session.started");
+                    statement.setString(1, "onboarding.session.started");
                     statement.setObject(2, OffsetDateTime.of(2000, 1, 1, 0, 0, 0, 0, ZoneOffset.UTC));
                     try (var rows = statement.executeQuery()) {
                         rows.next();

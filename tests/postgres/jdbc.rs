@@ -66,5 +66,8 @@ fn the_jdbc_driver_finds_its_way() {
         wire.scene.sql(&statement)[0]["n"].to_string()
     };
     assert_eq!(lines("portions"), [count("")]);
-    assert_eq!(lines("prepared"), vec![count("WHERE event_type = 'session.started'"); 8]);
+    assert_eq!(
+        lines("prepared"),
+        vec![count("WHERE event_type = 'onboarding.session.started'"); 8]
+    );
 }

@@ -131,7 +131,12 @@ impl Catalog {
     /// The session has no such catalogue.
     pub fn equip(&self, context: &SessionContext, settings: Settings) -> Result<()> {
         let state = context.state();
-        let config = state.config().clone().with_information_schema(false);
+        let config = state.config().clone();
+        let config = config
+            .with_information_schema(false)
+            .with_create_default_catalog_and_schema(false)
+            // Without it a TIMESTAMPTZ would be a time of nowhere.
+            .set_str("datafusion.execution.time_zone", "UTC");
         let state = SessionStateBuilder::new_from_existing(state)
             .with_config(config)
             .with_type_planner(Arc::new(PgOidTypePlanner))

@@ -1,12 +1,19 @@
 //! What a text asks for: a query, or something between client and server alone.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
-    self, ContextModifier, DiscardObject, Expr, Reset, Set, Statement, Value,
+    self, ContextModifier, DiscardObject, Expr, Reset, Set, Statement, Value, Visit, Visitor,
 };
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::pgwire::error::PgWireResult;
 
-use super::errors::{self, REFUSED, SYNTAX};
+use super::errors::{self, LIMIT, REFUSED, SYNTAX};
+
+/// The deepest expression: what comes after has the stack of a thread.
+const DEEPEST: usize = 300;
+/// Stack for reading a text as deep as its length allows.
+const STACK: usize = 512 << 20;
 
 /// What a text says.
 pub enum Read {
@@ -54,17 +61,47 @@ pub enum Command {
     DiscardAll,
 }
 
+/// Phrases of clients' looks around that the engine has no words for, and what they come to here:
+/// psql's `\d+` (views have no options), SQLAlchemy's schemas (a pattern's escape is the backslash).
+const PHRASES: [(&str, &str); 2] = [
+    (
+        "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from \
+         pg_catalog.unnest(tc.reloptions) x), ', ')",
+        "''",
+    ),
+    ("LIKE $1::VARCHAR || '%' ESCAPE '/'", r"LIKE replace($1::VARCHAR, '/', '\') || '%'"),
+];
+/// A word of statements that ask for keys, as the JDBC driver does,
+const KEYS: &str = "information_schema._pg_expandarray(";
+/// which there are not.
+const NO_KEYS: &str = "SELECT NULL::text AS table_cat, NULL::text AS table_schem, \
+    NULL::text AS table_name, NULL::text AS column_name, NULL::smallint AS key_seq, \
+    NULL::text AS pk_name WHERE false";
+
 /// Reads a text.
 ///
 /// # Errors
 /// No SQL, more than one statement, or one that is never run here.
 pub fn read(parser: &PostgresCompatibilityParser, text: &str) -> PgWireResult<Read> {
+    stacker::grow(STACK, || read_deep(parser, text))
+}
+
+fn read_deep(parser: &PostgresCompatibilityParser, text: &str) -> PgWireResult<Read> {
+    let known = PHRASES.iter().find(|(phrase, _)| text.contains(phrase));
+    let replaced = known.map(|(phrase, replacement)| text.replace(phrase, replacement));
+    let text = if text.contains(KEYS) { NO_KEYS } else { replaced.as_deref().unwrap_or(text) };
     let parsed = parser.parse(text).map_err(|wrong| errors::error(SYNTAX, wrong.to_string()))?;
     let mut statements = parsed.into_iter();
     let Some(statement) = statements.next() else { return Ok(Read::Nothing) };
     if statements.next().is_some() {
         let message = "only one statement can be sent at a time; send each by itself";
         return Err(errors::error(SYNTAX, message));
+    }
+    if let ControlFlow::Break(()) = statement.visit(&mut Depth(0)) {
+        let message = format!(
+            "an expression is nested deeper than {DEEPEST}; write x IN (…) in place of x = … OR x = …"
+        );
+        return Err(errors::error(LIMIT, message));
     }
     Ok(Read::Command(match statement {
         Statement::Query(_)
@@ -91,6 +128,23 @@ pub fn read(parser: &PostgresCompatibilityParser, text: &str) -> PgWireResult<Re
         Statement::Discard { object_type: DiscardObject::ALL } => Command::DiscardAll,
         refused => return Err(refusal(&refused)),
     }))
+}
+
+/// How deep the expression that is visited stands.
+struct Depth(usize);
+
+impl Visitor for Depth {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+        self.0 += 1;
+        if self.0 > DEEPEST { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    }
+
+    fn post_visit_expr(&mut self, _: &Expr) -> ControlFlow<()> {
+        self.0 -= 1;
+        ControlFlow::Continue(())
+    }
 }
 
 /// What is never run, by its first words: the rest of it may hold what is nobody's business.

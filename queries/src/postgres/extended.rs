@@ -7,10 +7,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion::arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::common::ParamValues;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 use datafusion::prelude::SessionContext;
+use datafusion::scalar::ScalarValue;
 use datafusion_postgres::arrow_pg::datatypes::df::deserialize_parameters_with_server_types;
 use datafusion_postgres::arrow_pg::datatypes::into_pg_type;
 use datafusion_postgres::pgwire::api::portal::{Format, Portal, PortalExecutionState};
@@ -79,7 +81,9 @@ impl QueryParser for Session {
         let described = self.describe(sql.to_owned(), |planned, context| {
             Ok(Some(match (planned, context) {
                 (Planned::Query(plan), Some(context)) => {
-                    (parameters(&plan)?, Columns::Rows(rows::columns(&analyzed(&plan, context))))
+                    let parameters = parameters(&plan)?;
+                    let columns = rows::columns(&analyzed(plan, &parameters, context));
+                    (parameters, Columns::Rows(columns))
                 }
                 (Planned::Command(Command::Show(name)), _) => (Vec::new(), Columns::Show(name)),
                 (Planned::Command(_), _) => (Vec::new(), Columns::None),
@@ -279,20 +283,26 @@ where
 }
 
 /// The schema that the plan's rows will have; before types were made to agree it may be another.
-fn analyzed(plan: &LogicalPlan, context: &SessionContext) -> Schema {
+fn analyzed(plan: LogicalPlan, parameters: &[Parameter], context: &SessionContext) -> Schema {
     let state = context.state();
-    let checked =
-        state.analyzer().execute_and_check(plan.clone(), state.config_options(), |_, _| {});
-    // With parameters of open type it cannot be told yet; rows are cast to what is told here.
-    let plan = checked.as_ref().unwrap_or(plan);
+    let checked = parameters
+        .iter()
+        .map(|parameter| ScalarValue::try_from(parameter.kind.as_ref().unwrap_or(&DataType::Utf8)))
+        .collect::<Result<Vec<_>, _>>()
+        .and_then(|values| plan.clone().replace_params_with_values(&ParamValues::from(values)))
+        .and_then(|bound| {
+            state.analyzer().execute_and_check(bound, state.config_options(), |_, _| {})
+        });
+    // Where values of other types are to come it cannot be told yet; rows are cast to what is told.
+    let plan = checked.as_ref().unwrap_or(&plan);
     plan.schema().as_arrow().clone()
 }
 
 /// The parameters in the order of their numbers, as far as their types can be told.
 fn parameters(plan: &LogicalPlan) -> PgWireResult<Vec<Parameter>> {
     let mut kinds = plan.get_parameter_types().map_err(|error| errors::of_engine(&error))?;
-    let casts = casts(plan).map_err(|error| errors::of_engine(&error))?;
-    for (id, kind) in casts {
+    let places = places(plan).map_err(|error| errors::of_engine(&error))?;
+    for (id, kind) in places {
         kinds.entry(id).or_default().get_or_insert(kind);
     }
     let number = |id: &str| id.trim_start_matches('$').parse::<usize>().unwrap_or(0);
@@ -307,16 +317,21 @@ fn parameters(plan: &LogicalPlan) -> PgWireResult<Vec<Parameter>> {
         .collect()
 }
 
-/// The types that parameters are cast to: `$1::date` takes a date.
-fn casts(plan: &LogicalPlan) -> Result<HashMap<String, DataType>, DataFusionError> {
+/// The types that parameters have by where they stand: `$1::date` takes a date, `= ANY($1)` a list.
+fn places(plan: &LogicalPlan) -> Result<HashMap<String, DataType>, DataFusionError> {
     let mut found = HashMap::new();
     plan.apply_with_subqueries(|node| {
         node.apply_expressions(|expression| {
             expression.apply(|expression| {
-                if let Expr::Cast(cast) = expression
-                    && let Expr::Placeholder(placeholder) = cast.expr.as_ref()
-                {
-                    found.insert(placeholder.id.clone(), cast.field.data_type().clone());
+                let (place, kind) = match expression {
+                    Expr::Cast(cast) => (Some(cast.expr.as_ref()), cast.field.data_type().clone()),
+                    Expr::ScalarFunction(function) if function.name() == "array_has" => {
+                        (function.args.first(), DataType::new_list(DataType::Utf8, true))
+                    }
+                    _ => return Ok(TreeNodeRecursion::Continue),
+                };
+                if let Some(Expr::Placeholder(placeholder)) = place {
+                    found.insert(placeholder.id.clone(), kind);
                 }
                 Ok(TreeNodeRecursion::Continue)
             })

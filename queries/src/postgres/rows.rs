@@ -3,14 +3,19 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::arrow::array::{Array, ArrayRef, RecordBatch};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::arrow::datatypes::{
+    DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion_postgres::arrow_pg::datatypes::arrow_schema_to_pg_fields;
 use datafusion_postgres::arrow_pg::encoder::{Encoder, encode_value};
+use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::api::portal::Format;
-use datafusion_postgres::pgwire::api::results::{DataRowEncoder, FieldInfo, QueryResponse};
+use datafusion_postgres::pgwire::api::results::{
+    DataRowEncoder, FieldFormat, FieldInfo, QueryResponse,
+};
 use datafusion_postgres::pgwire::error::PgWireResult;
 use datafusion_postgres::pgwire::messages::data::DataRow;
 use futures::future::Either;
@@ -182,9 +187,35 @@ fn encode(
     for ((array, column), field) in arrays.iter().zip(columns.fields()).zip(fields) {
         if array.is_null(row) {
             Encoder::encode_field(encoder, &None::<i8>, field)?;
+        } else if let Some(times) = times(array, row, field)? {
+            let (kind, options) = (Type::TEXT, field.format_options());
+            encoder.encode_field_with_type_and_format(&times, &kind, FieldFormat::Text, options)?;
         } else {
             encode_value(encoder, array, row, column, field)?;
         }
     }
     Ok(encoder.take_row())
+}
+
+/// A list of times as text: quoted, as there is a blank in each.
+fn times(array: &ArrayRef, row: usize, field: &FieldInfo) -> PgWireResult<Option<String>> {
+    let zone = match *field.datatype() {
+        Type::TIMESTAMPTZ_ARRAY => "+00",
+        Type::TIMESTAMP_ARRAY => "",
+        _ => return Ok(None),
+    };
+    let Some(list) = array.as_list_opt::<i32>().filter(|_| field.format() == FieldFormat::Text)
+    else {
+        return Ok(None);
+    };
+    let plain = DataType::Timestamp(TimeUnit::Microsecond, None);
+    let times = cast(&list.value(row), &plain).map_err(|error| errors::of_engine(&error.into()))?;
+    let times = times.as_primitive::<TimestampMicrosecondType>();
+    let texts = (0..times.len()).map(|place| match times.value_as_datetime(place) {
+        Some(time) if times.is_valid(place) => {
+            format!("\"{}{zone}\"", time.format("%Y-%m-%d %H:%M:%S%.6f"))
+        }
+        _ => "NULL".to_owned(),
+    });
+    Ok(Some(format!("{{{}}}", texts.collect::<Vec<_>>().join(","))))
 }

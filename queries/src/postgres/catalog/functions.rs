@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, StringArray};
+use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, StringArray};
 use datafusion::arrow::datatypes::{DataType, Int32Type};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarFunctionImplementation, ScalarUDF, ScalarUDFImpl,
     Signature, TypeSignature, Volatility, create_udf,
 };
+use datafusion::scalar::ScalarValue;
+use datafusion_postgres::pgwire::api::Type;
 
 use super::View;
 use super::tables::{Numbers, comment, view_comment};
@@ -39,23 +41,58 @@ pub fn all(views: &[View], numbers: &Numbers) -> Vec<Arc<ScalarUDF>> {
         let table = number(row, 0)?;
         tables.iter().find(|(t, _)| *t == table).map(|(_, text)| *text)
     });
-    let nothing = |name, arguments: &[DataType]| texts(name, arguments, |_| None);
-    [
-        column_comment,
-        object_comment,
-        texts("version", &[], |_| Some(VERSION)),
-        nothing("shobj_description", &[DataType::Int32, DataType::Utf8]),
-        nothing("pg_get_viewdef", &[DataType::Int32]),
-        nothing("pg_get_indexdef", &[DataType::Int32]),
-        nothing("pg_get_serial_sequence", &[DataType::Utf8, DataType::Utf8]),
-        nothing("pg_tablespace_location", &[DataType::Int32]),
-    ]
-    .map(Arc::new)
-    .into()
+    let mut all =
+        vec![column_comment, object_comment, texts("version", &[], |_| Some(VERSION)), types()];
+    all.extend(NOTHING.iter().map(|(name, kind)| {
+        let signature = Signature::variadic_any(Volatility::Stable);
+        ScalarUDF::new_from_impl(Nothing { name, kind: kind.clone(), signature })
+    }));
+    all.into_iter().map(Arc::new).collect()
+}
+
+/// Questions for what views have not; the answer is always NULL, of this type.
+const NOTHING: [(&str, DataType); 9] = [
+    ("json_build_object", DataType::Utf8),
+    ("pg_collation_is_visible", DataType::Boolean),
+    ("pg_get_indexdef", DataType::Utf8),
+    ("pg_get_serial_sequence", DataType::Utf8),
+    ("pg_get_viewdef", DataType::Utf8),
+    ("pg_size_pretty", DataType::Utf8),
+    ("pg_table_size", DataType::Int64),
+    ("pg_tablespace_location", DataType::Utf8),
+    ("shobj_description", DataType::Utf8),
+];
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct Nothing {
+    name: &'static str,
+    kind: DataType,
+    signature: Signature,
+}
+
+impl ScalarUDFImpl for Nothing {
+    fn name(&self) -> &str {
+        self.name
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(self.kind.clone())
+    }
+
+    fn invoke_with_args(&self, _: ScalarFunctionArgs) -> Result<ColumnarValue> {
+        Ok(ColumnarValue::Scalar(ScalarValue::try_from(&self.kind)?))
+    }
 }
 
 /// What `version()` says: tools read the number after the name.
 const VERSION: &str = concat!("PostgreSQL 16.6 (Onramp ", env!("CARGO_PKG_VERSION"), ")");
+
+/// The numbers of PostgreSQL's own types.
+const BUILT_IN: std::ops::Range<u32> = 16..6_000;
 
 /// A row of arguments.
 type Row<'a> = (&'a [ArrayRef], usize);
@@ -78,6 +115,22 @@ fn texts(
         Ok(ColumnarValue::Array(Arc::new(texts)))
     });
     create_udf(name, arguments.to_vec(), DataType::Utf8, Volatility::Stable, function)
+}
+
+/// `to_regtype(name)`: the number of a type, or NULL.
+fn types() -> ScalarUDF {
+    let function: ScalarFunctionImplementation = Arc::new(|given| {
+        let names = ColumnarValue::values_to_arrays(given)?;
+        let names = names[0].as_string::<i32>();
+        let numbers = names.iter().map(|name| {
+            let mut known = BUILT_IN.filter_map(Type::from_oid);
+            known.find(|kind| Some(kind.name()) == name).and_then(|kind| kind.oid().try_into().ok())
+        });
+        let numbers: Int32Array = numbers.collect();
+        Ok(ColumnarValue::Array(Arc::new(numbers)))
+    });
+    let (name, argument) = ("to_regtype", vec![DataType::Utf8]);
+    create_udf(name, argument, DataType::Int32, Volatility::Stable, function)
 }
 
 /// `current_setting(name [, missing_ok])` of a session.
