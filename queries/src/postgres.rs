@@ -12,6 +12,7 @@ mod extended;
 mod guard;
 mod login;
 mod negotiate;
+mod rewrite;
 mod rows;
 mod session;
 mod settings;

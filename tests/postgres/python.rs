@@ -1,4 +1,4 @@
-//! psycopg.
+//! psycopg and SQLAlchemy.
 
 use std::process::Command;
 
@@ -36,4 +36,25 @@ fn psycopg_gets_values_in_both_formats_parameters_errors_and_cancels() {
     assert_eq!((&told["limited"], &told["after"]), (&json!(5), &json!(7)));
     assert_eq!(told["pipeline"], json!([1, 2]));
     assert_eq!(told["server_version"], json!(160_006));
+}
+
+#[test]
+fn sqlalchemy_reflects_the_views() {
+    let Some((wire, told)) =
+        client("sqlalchemy_client.py", "postgres::python::sqlalchemy_reflects_the_views")
+    else {
+        return;
+    };
+    let tables = told["tables"].as_array().unwrap();
+    for table in ["dead_letters", "duplicates", "events", "sessions"] {
+        assert!(tables.contains(&json!(table)), "{tables:?}");
+    }
+    assert_eq!(told["rows"], by_type(&wire));
+    assert_eq!(told["columns"]["event_type"], "TEXT");
+    assert_eq!(told["columns"]["occurred_at"], "TIMESTAMP");
+    assert_eq!(told["columns"]["event_date"], "DATE");
+    assert_eq!(told["nullable"]["event_type"], json!(false));
+    assert!(told["comments"]["occurred_at"].as_str().is_some_and(|text| text.len() > 10), "{told}");
+    assert!(told["table_comment"].as_str().is_some_and(|text| !text.is_empty()), "{told}");
+    assert_eq!(told["stage_at"], "ARRAY");
 }

@@ -9,6 +9,7 @@ use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser
 use datafusion_postgres::pgwire::error::PgWireResult;
 
 use super::errors::{self, LIMIT, REFUSED, SYNTAX};
+use super::rewrite;
 
 /// The deepest expression: what comes after has the stack of a thread.
 const DEEPEST: usize = 300;
@@ -61,23 +62,6 @@ pub enum Command {
     DiscardAll,
 }
 
-/// Phrases of clients' looks around that the engine has no words for, and what they come to here:
-/// psql's `\d+` (views have no options), SQLAlchemy's schemas (a pattern's escape is the backslash).
-const PHRASES: [(&str, &str); 2] = [
-    (
-        "pg_catalog.array_to_string(c.reloptions || array(select 'toast.' || x from \
-         pg_catalog.unnest(tc.reloptions) x), ', ')",
-        "''",
-    ),
-    ("LIKE $1::VARCHAR || '%' ESCAPE '/'", r"LIKE replace($1::VARCHAR, '/', '\') || '%'"),
-];
-/// A word of statements that ask for keys, as the JDBC driver does,
-const KEYS: &str = "information_schema._pg_expandarray(";
-/// which there are not.
-const NO_KEYS: &str = "SELECT NULL::text AS table_cat, NULL::text AS table_schem, \
-    NULL::text AS table_name, NULL::text AS column_name, NULL::smallint AS key_seq, \
-    NULL::text AS pk_name WHERE false";
-
 /// Reads a text.
 ///
 /// # Errors
@@ -87,10 +71,8 @@ pub fn read(parser: &PostgresCompatibilityParser, text: &str) -> PgWireResult<Re
 }
 
 fn read_deep(parser: &PostgresCompatibilityParser, text: &str) -> PgWireResult<Read> {
-    let known = PHRASES.iter().find(|(phrase, _)| text.contains(phrase));
-    let replaced = known.map(|(phrase, replacement)| text.replace(phrase, replacement));
-    let text = if text.contains(KEYS) { NO_KEYS } else { replaced.as_deref().unwrap_or(text) };
-    let parsed = parser.parse(text).map_err(|wrong| errors::error(SYNTAX, wrong.to_string()))?;
+    let parsed = rewrite::statements(parser, text);
+    let parsed = parsed.map_err(|wrong| errors::error(SYNTAX, wrong.to_string()))?;
     let mut statements = parsed.into_iter();
     let Some(statement) = statements.next() else { return Ok(Read::Nothing) };
     if statements.next().is_some() {

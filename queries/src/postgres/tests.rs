@@ -103,3 +103,24 @@ fn a_message_is_measured_however_it_is_cut() {
     assert!(guard.follow(&bytes[..bytes.len() - 5]).is_ok());
     assert!(Guard::new((), 100).follow(&[0, 0, 0, 3]).is_err(), "shorter than its own length");
 }
+
+#[test]
+fn only_looks_at_the_catalogue_are_rewritten() {
+    let parser = PostgresCompatibilityParser::new();
+    let kept = |text: &str| {
+        let statements = super::rewrite::statements(&parser, text).unwrap();
+        statements.iter().map(ToString::to_string).collect::<Vec<_>>().join("; ")
+    };
+    for text in [
+        "SELECT (SELECT max(events.sequence) FROM events) FROM sessions",
+        "SELECT e.id, (SELECT count(*) FROM sessions AS s WHERE s.session_id = e.session_id) FROM events AS e",
+        "SELECT id FROM events WHERE data LIKE '{a,b}'",
+        "WITH pg_x AS (SELECT 1 AS a) SELECT (SELECT a FROM pg_x) FROM events",
+        "SELECT relname, (SELECT count(*) FROM events) FROM pg_catalog.pg_class",
+    ] {
+        assert_eq!(kept(text), text);
+    }
+    let typed =
+        "SELECT (SELECT t.typname FROM pg_type t WHERE t.oid = a.atttypid) FROM pg_attribute a";
+    assert!(!kept(typed).contains("LIMIT"), "{}", kept(typed));
+}
