@@ -8,7 +8,6 @@ mod python;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::PathBuf;
 use std::process::Command;
 use std::time::Duration;
 
@@ -139,9 +138,4 @@ pub fn state(body: &[u8]) -> String {
     let fields = body.split(|byte| *byte == 0);
     let code = fields.filter_map(|field| field.strip_prefix(b"C")).next().unwrap_or_default();
     String::from_utf8_lossy(code).into_owned()
-}
-
-/// The Python of the analysts' tests, which has drivers too.
-pub fn python(test: &str) -> Option<&'static PathBuf> {
-    crate::analysts::python(test)
 }

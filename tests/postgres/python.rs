@@ -4,11 +4,12 @@ use std::process::Command;
 
 use serde_json::{Value, json};
 
-use super::{Wire, python};
+use super::Wire;
+use crate::support::python::python;
 use crate::support::{Answer, checkout};
 
 fn client(script: &str, test: &str) -> Option<(Wire, Value)> {
-    let python = python(test)?;
+    let python = python(test, "postgres")?;
     let wire = Wire::start();
     let script = checkout("tests/postgres").join(script);
     let answer = Answer::of(Command::new(python).arg(script).arg(wire.port.to_string()));

@@ -155,7 +155,7 @@ impl ExtendedQueryHandler for Session {
         match client.portal_store().get_statement(wanted) {
             Some(Entry::Value(statement)) => {
                 let expected = statement.statement.parameters.len();
-                if expected != values {
+                if expected > values {
                     let message = format!("{values} parameters were given for {expected}");
                     return Err(errors::error(PROTOCOL, message));
                 }

@@ -8,8 +8,8 @@ use std::collections::HashSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, ObjectName, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, Visit,
-    VisitMut, Visitor, VisitorMut,
+    Expr, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, Visit, VisitMut,
+    Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
@@ -29,8 +29,12 @@ const PHRASES: [(&str, &str); 2] = [
     ),
     ("LIKE $1::VARCHAR || '%' ESCAPE '/'", r"LIKE replace($1::VARCHAR, '/', '\') || '%'"),
 ];
-/// A word of statements that ask for keys, as the JDBC driver does,
-const KEYS: &str = "information_schema._pg_expandarray(";
+/// Words of statements that ask for keys, as the JDBC driver and SQLAlchemy do,
+const KEYS: [&str; 3] = [
+    "information_schema._pg_expandarray(",
+    "unnest(pg_catalog.pg_constraint.conkey)",
+    "unnest(pg_catalog.pg_index.indkey)",
+];
 /// which there are not.
 const NO_KEYS: &str = "SELECT NULL::text AS table_cat, NULL::text AS table_schem, \
     NULL::text AS table_name, NULL::text AS column_name, NULL::smallint AS key_seq, \
@@ -48,13 +52,16 @@ pub fn statements(
 ) -> Result<Vec<Statement>, ParserError> {
     let known = PHRASES.iter().find(|(phrase, _)| text.contains(phrase));
     let replaced = known.map(|(phrase, replacement)| text.replace(phrase, replacement));
-    let text = if text.contains(KEYS) { NO_KEYS } else { replaced.as_deref().unwrap_or(text) };
+    let text = match KEYS.iter().any(|word| text.contains(word)) {
+        true => NO_KEYS,
+        false => replaced.as_deref().unwrap_or(text),
+    };
     let statements = Parser::new(&PostgreSqlDialect {}).try_with_sql(text)?.parse_statements()?;
     let mut relations = Relations::default();
-    let _ = statements.visit(&mut relations);
+    let _ = Visit::visit(&statements, &mut relations);
     if relations.only_catalog() {
         let mut statements = parser.parse(text)?;
-        let _ = statements.visit(&mut Lookups);
+        let _ = VisitMut::visit(&mut statements, &mut Lookups);
         return Ok(statements);
     }
     let rules: [&dyn SqlStatementRewriteRule; 5] = [
@@ -97,8 +104,11 @@ impl Visitor for Relations {
         ControlFlow::Continue(())
     }
 
-    fn pre_visit_relation(&mut self, relation: &ObjectName) -> ControlFlow<()> {
-        self.names.insert(relation.to_string().to_lowercase().replace('"', ""));
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<()> {
+        // With arguments it is a function.
+        if let TableFactor::Table { name, args: None, .. } = factor {
+            self.names.insert(name.to_string().to_lowercase().replace('"', ""));
+        }
         ControlFlow::Continue(())
     }
 }

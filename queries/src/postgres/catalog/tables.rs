@@ -44,8 +44,11 @@ pub async fn numbers(bare: &SessionContext) -> Result<Numbers> {
 /// Tables that replace PostgreSQL's: with the comments, with the types of lists, with one database.
 pub async fn postgres(bare: &SessionContext, views: &[View], numbers: &Numbers) -> Result<Named> {
     let columns = all(bare, "SELECT * FROM pg_catalog.pg_attribute").await?;
+    let relations =
+        "SELECT *, arrow_cast(NULL, 'List(Utf8)') AS reloptions FROM pg_catalog.pg_class";
     let databases = format!("SELECT * FROM pg_catalog.pg_database WHERE datname = '{DATABASE}'");
     Ok(HashMap::from([
+        ("pg_class", memory(all(bare, relations).await?)?),
         ("pg_attribute", memory(typed(&columns, views, numbers)?)?),
         ("pg_database", memory(all(bare, &databases).await?)?),
         ("pg_description", memory(described(bare, views, numbers).await?)?),
