@@ -93,6 +93,8 @@ pub(crate) struct Api {
 pub fn router(options: Options) -> Router {
     let statement_bytes = options.sql.limits().max_statement_bytes;
     let funnels = options.funnels.into_iter();
+    // With no place at all nobody would ever be answered.
+    let max_concurrent = options.max_concurrent.max(1);
     let api = Arc::new(Api {
         lake: options.lake,
         engine: options.engine,
@@ -101,9 +103,9 @@ pub fn router(options: Options) -> Router {
         timezone: options.timezone,
         clock: options.clock,
         deadline: options.deadline,
-        max_concurrent: options.max_concurrent,
-        running: Arc::new(Semaphore::new(options.max_concurrent)),
-        present: Semaphore::new(options.max_concurrent * 2),
+        max_concurrent,
+        running: Arc::new(Semaphore::new(max_concurrent)),
+        present: Semaphore::new(max_concurrent * 2),
         sql: options.sql,
         workers: options.workers,
     });

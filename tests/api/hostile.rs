@@ -180,6 +180,19 @@ fn who_hangs_up_leaves_no_work_behind() {
 }
 
 #[test]
+fn no_answer_is_waited_for_beyond_its_deadline() {
+    let world = World::with(&[("ONRAMP__HTTP__DEADLINE_SECONDS", "0")]);
+    for route in REPORTS {
+        let path = format!("{ANALYTICS}/{route}");
+        world.get(&path, &[]).is_problem(504, "deadline_exceeded", "more than 0 s");
+    }
+    eventually("what was begun has ended", 30, || {
+        let metrics = world.get("/metrics", &[]).text();
+        metrics.contains("onramp_http_computing 0").then_some(())
+    });
+}
+
+#[test]
 fn heads_without_end_and_nonsense_are_refused() {
     let world = World::shared();
     let said = |bytes: &[u8]| {
