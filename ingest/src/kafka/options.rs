@@ -13,6 +13,11 @@ const STRATEGY: (&str, &str) = ("partition.assignment.strategy", "cooperative-st
 /// What is fetched ahead, in kibibytes.
 const QUEUE: &str = "queued.max.messages.kbytes";
 
+/// How long a partition is not fetched from after the queue was found full, in milliseconds. The
+/// client's own second is many times what it takes to read the queue empty, and then nothing is
+/// read until it is over.
+const BACK_OFF: (&str, &str) = ("fetch.queue.backoff.ms", "5");
+
 /// How often a member tells the group that it lives.
 const HEARTBEAT: &str = "heartbeat.interval.ms";
 
@@ -73,7 +78,7 @@ impl KafkaOptions {
         let queue = (self.pipeline.queue_bytes() >> 10).max(1).to_string();
         let heartbeat = self.heartbeat().as_millis().to_string();
         // The user's own go before these.
-        for (name, value) in [(STRATEGY.0, STRATEGY.1), (QUEUE, &queue), (HEARTBEAT, &heartbeat)] {
+        for (name, value) in [STRATEGY, BACK_OFF, (QUEUE, &queue), (HEARTBEAT, &heartbeat)] {
             if !self.properties.contains_key(name) {
                 config.set(name, value);
             }
