@@ -180,7 +180,7 @@ impl Line {
     async fn dropped(&self) {
         // Of all that can be waited for, this alone is not there while unread bytes are.
         if self.0.ready(tokio::io::Interest::PRIORITY).await.is_err() {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }

@@ -123,7 +123,7 @@ impl Session {
                 return;
             }
         }
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
