@@ -171,7 +171,7 @@ async fn main() {
     let dataset = load(&lake, &funnel, &engine, &done, &request).await.expect("sessions");
     told("load", started, dataset.populations[0].sessions() as u64, "sessions");
     let started = Instant::now();
-    let input = input_counts(&lake, &funnel.name, &engine, &done, i64::MAX).await.expect("counts");
+    let input = input_counts(&lake, &funnel.name, &engine, &done, &request).await.expect("counts");
     told("count the input", started, input.events, "events");
     let started = Instant::now();
     let found = rebuild(&lake, &funnel, &engine, &Settings::default(), true, &silent)
