@@ -86,16 +86,13 @@ pub fn session_key(client_id: &str, session_id: &str) -> i64 {
 /// with it: none when it is no JSON object, and none that is no text.
 pub fn peek<const N: usize>(bytes: &[u8], names: [&str; N]) -> [Option<String>; N] {
     let mut found = [const { None }; N];
-    if let Ok(object) = json::parse(bytes) {
-        // What cannot be read is left out: the record is rejected already.
-        let _ = json::members(object, |name, value| {
-            if let Some(place) = names.iter().position(|known| *known == name) {
-                found[place] = value.text().map(Cow::into_owned);
-            }
-            Ok(())
-        });
-    }
-    found
+    let read = json::read(bytes, |name, value| {
+        if let Some(place) = names.iter().position(|known| *known == name) {
+            found[place] = value.text().map(Cow::into_owned);
+        }
+        Ok(())
+    });
+    if read.is_ok() { found } else { [const { None }; N] }
 }
 
 /// The elements of a JSON array as they stand: a batch of events.

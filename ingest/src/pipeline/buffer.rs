@@ -134,9 +134,25 @@ struct BesideRows {
 /// Collects rows until they are worth a flush.
 pub struct Buffer {
     events: EventRows,
-    beside: BTreeMap<Arc<str>, BesideRows>,
+    beside: Vec<(Arc<str>, BesideRows)>,
     counts: Counts,
     records: usize,
+}
+
+/// The rows of a partition beside `events`. The same partition mostly comes with the same pointer.
+fn rows_of<'a>(
+    beside: &'a mut Vec<(Arc<str>, BesideRows)>,
+    app_id: &Arc<str>,
+) -> &'a mut BesideRows {
+    let place = beside
+        .iter()
+        .position(|(own, _)| Arc::ptr_eq(own, app_id))
+        .or_else(|| beside.iter().position(|(own, _)| own == app_id));
+    let place = place.unwrap_or_else(|| {
+        beside.push((app_id.clone(), BesideRows::default()));
+        beside.len() - 1
+    });
+    &mut beside[place].1
 }
 
 impl Default for Buffer {
@@ -150,7 +166,7 @@ impl Buffer {
     pub fn new() -> Self {
         Self {
             events: EventRows::default(),
-            beside: BTreeMap::new(),
+            beside: Vec::new(),
             counts: Counts::default(),
             records: 0,
         }
@@ -163,7 +179,7 @@ impl Buffer {
 
     /// Covers what was read of a partition though it held no record: blank lines.
     pub fn cover(&mut self, partition: &Partition) {
-        self.beside.entry(partition.app_id.clone()).or_default();
+        rows_of(&mut self.beside, &partition.app_id);
     }
 
     /// Whether it has grown to so many records, or to so many bytes of payload.
@@ -182,10 +198,7 @@ impl Buffer {
         self.records += 1;
         self.counts.bytes += payload.len() as u64;
         partition.next = record.sequence + 1;
-        let beside = match self.beside.get_mut(&partition.app_id) {
-            Some(beside) => beside,
-            None => self.beside.entry(partition.app_id.clone()).or_default(),
-        };
+        let beside = rows_of(&mut self.beside, &partition.app_id);
         beside.first.get_or_insert(record.sequence);
         let context = options.context(record.timestamp);
         let decoded = match &record.unreadable {
@@ -225,7 +238,7 @@ impl Buffer {
                 Verdict::Accepted
             }
             Seen::Again { content_differs } => {
-                let beside = self.beside.entry(partition.app_id.clone()).or_default();
+                let beside = rows_of(&mut self.beside, &partition.app_id);
                 let breaks = partition.duplicates_held == Some(record.sequence);
                 beside.duplicates.push(partition, record, content_differs, breaks);
                 self.counts.duplicates += 1;
@@ -241,7 +254,8 @@ impl Buffer {
         let Self { events, beside: mut rows, counts, .. } = std::mem::replace(self, room);
         let (mut beside, mut advances) = (Vec::new(), Vec::new());
         for partition in partitions {
-            let Some(rows) = rows.remove(&partition.app_id) else { continue };
+            let own = rows.iter().position(|(app_id, _)| *app_id == partition.app_id);
+            let Some((_, rows)) = own.map(|own| rows.swap_remove(own)) else { continue };
             advances.push(Range {
                 app_id: partition.app_id.to_string(),
                 base: partition.base.replace(partition.next),

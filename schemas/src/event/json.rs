@@ -1,25 +1,14 @@
-//! Reading JSON strictly without building a tree: one pass checks the whole text, later ones only
-//! find the members of an object.
+//! Reading JSON strictly without building a tree: one walk checks a text and finds the members of
+//! its outermost object.
+
+mod walk;
 
 use std::borrow::Cow;
 use std::collections::HashSet;
 
-use memchr::{memchr, memchr2};
-use sonic_rs::LazyValue;
+use memchr::memchr;
 
 use crate::rejection::{Rejection, RejectionCode};
-
-/// Levels of nesting that are read: the parser recurses, and its stack must not be the sender's.
-const MAX_DEPTH: usize = 128;
-
-/// Levels that any thread's stack is good for.
-const SHALLOW: usize = 16;
-
-/// Bytes of stack that [`MAX_DEPTH`] levels need: 20 KiB a level were seen in an unoptimised build.
-const NEEDED_STACK: usize = 3 << 20;
-
-/// Bytes of stack that are made where there are fewer.
-const NESTED_STACK: usize = 4 << 20;
 
 /// Names that are compared one by one before they are hashed.
 const FEW_NAMES: usize = 16;
@@ -32,7 +21,8 @@ fn malformed(message: impl Into<String>) -> Rejection {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Value<'a> {
     text: &'a str,
-    /// Nothing in the whole record is escaped: most records are so, and need fewer looks.
+    /// Nothing in the whole record is escaped and it is all on one line: most records are so, and
+    /// need fewer looks.
     plain: bool,
 }
 
@@ -133,91 +123,31 @@ fn whole(number: &str) -> Option<i64> {
 
 /// Checks `bytes` to be one JSON value in UTF-8 with nothing behind it.
 pub fn parse(bytes: &[u8]) -> Result<Value<'_>, Rejection> {
+    read(bytes, |_, _| Ok(()))
+}
+
+/// [`parse`], which also visits the members if it is an object. Whether the text is JSON is told
+/// first, whatever `visit` refuses.
+pub fn read<'a>(
+    bytes: &'a [u8],
+    mut visit: impl FnMut(Cow<'a, str>, Value<'a>) -> Result<(), Rejection>,
+) -> Result<Value<'a>, Rejection> {
     let text = simdutf8::compat::from_utf8(bytes)
         .map_err(|error| malformed(format!("byte {} is not UTF-8", error.valid_up_to())))?;
-    let value = text.trim_ascii();
-    if value.is_empty() {
-        return Err(malformed("the record is empty"));
-    }
-    let plain = check_escapes(bytes)?;
-    let depth = check_depth(bytes)?;
-    let check = || sonic_rs::from_str::<LazyValue<'_>>(text).map(drop);
-    let checked = if depth > SHALLOW {
-        stacker::maybe_grow(NEEDED_STACK, NESTED_STACK, check)
-    } else {
-        check()
-    };
-    checked.map_err(|error| {
-        if text.starts_with('\u{feff}') {
-            return malformed("the record begins with a byte order mark; leave it out");
+    // Without a branch in it, this loop looks at many bytes at a time.
+    let odd = bytes.iter().fold(false, |odd, byte| odd | (*byte < b' ') | (*byte == b'\\'));
+    let text = Value { text, plain: !odd };
+    let mut refused = None;
+    let found = text.walk(|name, value| {
+        if refused.is_none() {
+            refused = visit(name, value).err();
         }
-        // The parser's own message quotes the record, which may hold personal values.
-        malformed(format!("no JSON at byte {}", error.offset()))
-    })?;
-    Ok(Value { text: value, plain })
-}
-
-/// Refuses escapes that are no character: the parser takes any four bytes after `\u` in texts that
-/// it only skips, be they a quote, and halves of surrogate pairs, which later readers stumble on.
-/// Tells whether there are none at all.
-fn check_escapes(bytes: &[u8]) -> Result<bool, Rejection> {
-    let mut at = 0;
-    while let Some(found) = memchr(b'\\', &bytes[at..]) {
-        let escape = &bytes[at + found..];
-        at += found
-            + match escape.get(1) {
-                Some(b'u') => match (unit(escape), escape.get(6..).and_then(unit)) {
-                    (Some(0xD800..0xDC00), Some(0xDC00..0xE000)) => 12,
-                    (Some(0xD800..0xE000) | None, _) => {
-                        let place = at + found;
-                        let message = format!("the escape at byte {place} is no character");
-                        return Err(malformed(message));
-                    }
-                    (Some(_), _) => 6,
-                },
-                // Which others there are the parser knows.
-                Some(_) => 2,
-                None => return Err(malformed("the record ends in a backslash")),
-            };
+    });
+    match (found, refused) {
+        (Err(fault), _) => Err(fault.of(text.text)),
+        (_, Some(refused)) => Err(refused),
+        (Ok(value), None) => Ok(value),
     }
-    Ok(at == 0)
-}
-
-/// The UTF-16 unit that `\uXXXX` stands for.
-fn unit(escape: &[u8]) -> Option<u16> {
-    let digits = escape.get(..6)?.strip_prefix(b"\\u")?;
-    digits.iter().try_fold(0, |unit, digit| {
-        let digit = char::from(*digit).to_digit(16)?;
-        Some(unit << 4 | u16::try_from(digit).ok()?)
-    })
-}
-
-/// Refuses values nested deeper than [`MAX_DEPTH`], and tells a bound of the depth. Only the rare
-/// value with many brackets is walked.
-fn check_depth(bytes: &[u8]) -> Result<usize, Rejection> {
-    let opens = |byte: &u8| u8::from(matches!(byte, b'[' | b'{'));
-    // Sums of bytes that cannot overflow are counted many at a time.
-    let brackets = bytes.chunks(255).map(|part| part.iter().map(opens).sum::<u8>());
-    let brackets = brackets.map(usize::from).sum();
-    if brackets <= SHALLOW {
-        return Ok(brackets);
-    }
-    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
-    for byte in bytes {
-        match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            b'[' | b'{' if !in_text => depth += 1,
-            b']' | b'}' if !in_text => depth = depth.saturating_sub(1),
-            _ => {}
-        }
-        deepest = deepest.max(depth);
-        if depth > MAX_DEPTH {
-            return Err(malformed(format!("nested deeper than {MAX_DEPTH} levels")));
-        }
-    }
-    Ok(deepest)
 }
 
 /// Visits the members of a checked object in their order; of another value, nothing.
@@ -225,95 +155,27 @@ pub fn members<'a>(
     object: Value<'a>,
     mut visit: impl FnMut(Cow<'a, str>, Value<'a>) -> Result<(), Rejection>,
 ) -> Result<(), Rejection> {
-    let mut at = 1;
-    while object.is_object() {
-        at = object.past_gap(at, b',');
-        let Some(name) = object.token(at).filter(|name| name.is_text()) else { break };
-        at = object.past_gap(at + name.text.len(), b':');
-        let Some(value) = object.token(at) else { break };
-        at += value.text.len();
-        visit(name.unescape(), value)?;
-    }
-    Ok(())
+    let mut refused = None;
+    // It is no fault that stops the walk: the text was checked.
+    let _ = object.walk(|name, value| {
+        if refused.is_none() {
+            refused = visit(name, value).err();
+        }
+    });
+    refused.map_or(Ok(()), Err)
 }
 
 /// The elements of a checked list in their order; of another value, none.
 pub fn elements(list: Value<'_>) -> Vec<Value<'_>> {
-    let (mut found, mut at) = (Vec::new(), 1);
-    while list.first() == b'[' {
-        at = list.past_gap(at, b',');
-        let Some(element) = list.token(at) else { break };
-        at += element.text.len();
-        found.push(element);
+    let (mut found, mut at) = (Vec::new(), list.past_space(1));
+    while list.first() == b'['
+        && let Ok(end) = list.value_end(at, 1)
+    {
+        found.push(list.part(at, end));
+        // Past the comma, or the bracket that ends the list.
+        at = list.past_space(list.past_space(end) + 1);
     }
     found
-}
-
-impl<'a> Value<'a> {
-    /// The first place from `at` on that is neither space nor `separator`.
-    fn past_gap(self, at: usize, separator: u8) -> usize {
-        let gap = |byte| matches!(byte, b' ' | b'\n' | b'\r' | b'\t') || byte == separator;
-        past(self.text.as_bytes(), at, gap)
-    }
-
-    /// The value that begins at `at` of a checked text.
-    fn token(self, at: usize) -> Option<Self> {
-        let bytes = self.text.as_bytes();
-        let end = match bytes.get(at)? {
-            b'"' => self.string_end(at),
-            b'{' | b'[' => self.container_end(at),
-            _ => {
-                past(bytes, at, |b| !matches!(b, b',' | b'}' | b']' | b' ' | b'\n' | b'\r' | b'\t'))
-            }
-        };
-        let text = self.text.get(at..end).filter(|value| !value.is_empty())?;
-        Some(Self { text, plain: self.plain })
-    }
-
-    /// One past the closing quote of the string that begins at `at`.
-    fn string_end(self, at: usize) -> usize {
-        let bytes = self.text.as_bytes();
-        let mut at = at + 1;
-        if self.plain {
-            let rest = bytes.get(at..).unwrap_or_default();
-            return memchr(b'"', rest).map_or(bytes.len(), |found| at + found + 1);
-        }
-        while let Some(found) = bytes.get(at..).and_then(|rest| memchr2(b'"', b'\\', rest)) {
-            at += found + 1;
-            if bytes[at - 1] == b'"' {
-                return at;
-            }
-            at += 1;
-        }
-        bytes.len()
-    }
-
-    /// One past the closing bracket of the object or list that begins at `at`.
-    fn container_end(self, at: usize) -> usize {
-        let bytes = self.text.as_bytes();
-        let (mut at, mut depth) = (at, 0_usize);
-        while let Some(byte) = bytes.get(at) {
-            match byte {
-                b'"' => {
-                    at = self.string_end(at);
-                    continue;
-                }
-                b'{' | b'[' => depth += 1,
-                b'}' | b']' => depth -= 1,
-                _ => {}
-            }
-            at += 1;
-            if depth == 0 {
-                break;
-            }
-        }
-        at
-    }
-}
-
-/// The first place from `at` on whose byte is no `gap`.
-fn past(bytes: &[u8], at: usize, gap: impl Fn(u8) -> bool) -> usize {
-    bytes[at..].iter().position(|byte| !gap(*byte)).map_or(bytes.len(), |found| at + found)
 }
 
 /// The names of one object that were met, to find one that stands twice.

@@ -3,10 +3,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayBuilder, ArrayRef, ArrowPrimitiveType, BooleanBuilder, PrimitiveArray,
-    PrimitiveBuilder, StringBuilder, StringDictionaryBuilder, new_null_array,
+    Array, ArrayBuilder, ArrayRef, ArrowPrimitiveType, BooleanBuilder, DictionaryArray,
+    PrimitiveArray, PrimitiveBuilder, StringBuilder, new_null_array,
 };
 use arrow::datatypes::{Date32Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType};
+use hashbrown::HashTable;
+use hashbrown::hash_table::Entry;
+use xxhash_rust::xxh3::xxh3_64;
 
 /// Days.
 pub type Dates = PrimitiveBuilder<Date32Type>;
@@ -18,8 +21,22 @@ pub type Floats = PrimitiveBuilder<Float64Type>;
 pub type Flags = BooleanBuilder;
 /// Texts of which few repeat.
 pub type Texts = StringBuilder;
+
 /// Texts of which most repeat: each is kept once.
-pub type Labels = StringDictionaryBuilder<Int32Type>;
+#[derive(Debug, Default)]
+pub struct Labels {
+    keys: PrimitiveBuilder<Int32Type>,
+    values: StringBuilder,
+    /// The keys by what they stand for.
+    known: HashTable<i32>,
+}
+
+impl Labels {
+    fn text(values: &StringBuilder, key: i32) -> &[u8] {
+        let ends = values.offsets_slice();
+        &values.values_slice()[ends[key as usize] as usize..ends[key as usize + 1] as usize]
+    }
+}
 
 /// Instants, microseconds UTC.
 #[derive(Debug, Default)]
@@ -168,22 +185,38 @@ impl Column for Labels {
     type Value<'a> = &'a str;
 
     fn rows(&self) -> usize {
-        self.len()
+        self.keys.len()
     }
 
     fn nulls(&mut self, count: usize) {
-        self.append_nulls(count);
+        self.keys.append_nulls(count);
     }
 
     fn value(&mut self, value: &str) {
-        self.append_value(value);
+        let Self { keys, values, known } = self;
+        let slot = known.entry(
+            xxh3_64(value.as_bytes()),
+            |&key| Self::text(values, key) == value.as_bytes(),
+            |&key| xxh3_64(Self::text(values, key)),
+        );
+        let key = match slot {
+            Entry::Occupied(slot) => *slot.get(),
+            Entry::Vacant(slot) => {
+                let key = values.len() as i32;
+                slot.insert(key);
+                values.append_value(value);
+                key
+            }
+        };
+        keys.append_value(key);
     }
 
     fn array(&mut self) -> ArrayRef {
-        Arc::new(self.finish())
+        self.known.clear();
+        Arc::new(DictionaryArray::new(self.keys.finish(), Arc::new(self.values.finish())))
     }
 
     fn renewed(&self) -> Self {
-        Self::new()
+        Self { keys: self.keys.renewed(), ..Self::default() }
     }
 }
