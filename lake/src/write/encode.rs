@@ -21,7 +21,7 @@ use crate::file::SequenceRange;
 const ROW_GROUP_ROWS: usize = 131_072;
 /// Session ids are dictionary-encoded up to here; the folding reads them once per distinct value.
 const DICTIONARY_BYTES: usize = 4 << 20;
-/// What is written once and read until it is rewritten: half the time of the rewrites' level, for a tenth more bytes.
+/// What is written once and read until it is rewritten: the least time, since compaction packs it closer soon.
 const FLUSH_ZSTD_LEVEL: i32 = 1;
 const REWRITE_ZSTD_LEVEL: i32 = 3;
 /// Columns in which no value comes twice.
