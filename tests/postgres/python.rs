@@ -56,5 +56,6 @@ fn sqlalchemy_reflects_the_views() {
     assert_eq!(told["columns"]["event_date"], "DATE");
     assert_eq!(told["nullable"]["event_type"], json!(false));
     assert!(told["comments"]["occurred_at"].as_str().is_some_and(|text| text.len() > 10), "{told}");
+    assert_eq!(told["stage_at"], "TIMESTAMP[]");
     assert!(told["table_comment"].as_str().is_some_and(|text| !text.is_empty()), "{told}");
 }

@@ -124,3 +124,35 @@ fn only_looks_at_the_catalogue_are_rewritten() {
         "SELECT (SELECT t.typname FROM pg_type t WHERE t.oid = a.atttypid) FROM pg_attribute a";
     assert!(!kept(typed).contains("LIMIT"), "{}", kept(typed));
 }
+
+#[derive(Debug)]
+struct Tokens;
+
+#[async_trait::async_trait]
+impl Authenticate for Tokens {
+    async fn authenticate(&self, _: &str) -> Option<crate::access::Caller> {
+        None
+    }
+}
+
+#[tokio::test]
+async fn a_login_needs_tls_and_an_open_address_a_login() {
+    let folder = tempfile::tempdir().unwrap();
+    let settings = onramp_lake::StoreSettings::default();
+    let options = |listen: &str, authenticate: Option<Arc<dyn Authenticate>>| Options {
+        listen: listen.parse().unwrap(),
+        certificate: None,
+        authenticate,
+        lake: Lake::open(folder.path().to_str().unwrap(), &settings).unwrap(),
+        engine: engine::Options::default(),
+        statements: sql::Limits::default(),
+        limits: Limits::default(),
+        workers: tokio::runtime::Handle::current(),
+    };
+    let tokens: Arc<dyn Authenticate> = Arc::new(Tokens);
+    let refused = Server::bind(options("127.0.0.1:0", Some(Arc::clone(&tokens)))).await;
+    assert!(matches!(refused, Err(PostgresError::NoTls)));
+    let refused = Server::bind(options("0.0.0.0:0", None)).await;
+    assert!(matches!(refused, Err(PostgresError::Open { .. })));
+    assert!(Server::bind(options("127.0.0.1:0", None)).await.is_ok());
+}

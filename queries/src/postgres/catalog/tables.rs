@@ -70,6 +70,9 @@ fn typed(columns: &RecordBatch, views: &[View], numbers: &Numbers) -> Result<Rec
             let view = by_number.get(&relations.value(row))?;
             let place = usize::try_from(places.value(row)).ok()?.checked_sub(1)?;
             let kind = into_pg_type(view.columns.fields().get(place)?.data_type()).ok()?;
+            // Records have no fields that could be told here.
+            let records = [Type::RECORD.oid(), Type::RECORD_ARRAY.oid()];
+            let kind = if records.contains(&kind.oid()) { Type::TEXT } else { kind };
             i32::try_from(kind.oid()).ok()
         })
         .enumerate()
