@@ -20,7 +20,9 @@ told["table_comment"] = inspector.get_table_comment("events")["text"]
 assert inspector.get_pk_constraint("events")["constrained_columns"] == []
 assert inspector.get_foreign_keys("events") == [] and inspector.get_indexes("events") == []
 sessions = sa.Table("sessions", metadata, autoload_with=engine)
-told["stage_at"] = str(sessions.c.stage_at.type)
+stage_at = sessions.c.stage_at.type
+assert isinstance(stage_at, sa.ARRAY), stage_at
+told["stage_at"] = f"{stage_at.item_type}[]"
 with engine.connect() as connection:
     query = (
         sa.select(events.c.event_type, sa.func.count().label("n"))
