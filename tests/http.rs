@@ -23,7 +23,8 @@ impl Server {
     pub fn of(command: &mut Command, args: &[&str]) -> Self {
         let port = free_ports();
         command.arg("--listen").arg(format!("127.0.0.1:{port}")).args(args);
-        let child = command.stderr(Stdio::null()).spawn().expect("the binary runs");
+        let child =
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
         let server = Self { child, port };
         eventually("the server is ready", 30, || {
             server.agent().get(server.url("/readyz")).call().ok().filter(|a| a.status() == 200)

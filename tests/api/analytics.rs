@@ -17,7 +17,7 @@ const SAME: &str = "--from 2026-02-01 --to 2026-02-22T00:00:00+01:00 --timezone 
 
 #[test]
 fn the_funnel_is_the_report() {
-    let world = World::shared();
+    let world = &World::shared();
     assert_eq!(world.analytics("funnel"), report(world, ""));
     let asked =
         "segment_by=device,language&compare_start=2026-01-25&compare_end=2026-02-01&mix_by=device";
@@ -30,7 +30,7 @@ fn the_funnel_is_the_report() {
 
 #[test]
 fn the_other_routes_are_parts_of_the_report() {
-    let world = World::shared();
+    let world = &World::shared();
     let whole = report(world, &format!("{SAME} --segment-by user_kind"));
     let heatmap = world.analytics(&format!("drop-off-heatmap?{PERIOD}"));
     for part in
@@ -77,7 +77,7 @@ fn the_other_routes_are_parts_of_the_report() {
 
 #[test]
 fn recommendations_are_chosen_by_priority() {
-    let world = World::shared();
+    let world = &World::shared();
     let asked = "segment_by=device,user_kind";
     let all = report(world, "--segment-by device,user_kind")["recommendations"].clone();
     assert_eq!(world.analytics(&format!("recommendations?{asked}"))["recommendations"], all);
@@ -94,7 +94,7 @@ fn recommendations_are_chosen_by_priority() {
 
 #[test]
 fn the_present_is_the_last_24_hours() {
-    let world = World::shared();
+    let world = &World::shared();
     let live = world.analytics("realtime");
     let (from, to) =
         (live["period"]["from"].as_str().unwrap(), live["period"]["to"].as_str().unwrap());
@@ -112,7 +112,7 @@ fn the_present_is_the_last_24_hours() {
 
 #[test]
 fn every_route_honours_an_attribute() {
-    let world = World::shared();
+    let world = &World::shared();
     let total = |filter: &str| {
         world.analytics(&format!("funnel?{PERIOD}{filter}"))["total_sessions"].clone()
     };
@@ -143,7 +143,7 @@ fn every_route_honours_an_attribute() {
 
 #[test]
 fn sessions_are_those_behind_the_numbers() {
-    let world = World::shared();
+    let world = &World::shared();
     let whole = report(world, SAME);
     let total =
         |filter: &str| world.analytics(&format!("sessions?{PERIOD}&{filter}"))["total"].clone();

@@ -10,7 +10,7 @@ use crate::support::{Answer, checkout};
 
 #[test]
 fn the_served_description_is_the_checked_in_one() {
-    let world = World::shared();
+    let world = &World::shared();
     let served = world.get("/api/v1/openapi.json", &[]).json();
     let file = std::fs::read_to_string(checkout("docs/generated/openapi.json")).unwrap();
     assert_eq!(served, serde_json::from_str::<Value>(&file).unwrap());
@@ -24,7 +24,7 @@ fn the_served_description_is_the_checked_in_one() {
 
 #[test]
 fn the_pages_ask_nobody_else() {
-    let world = World::shared();
+    let world = &World::shared();
     for path in ["/api/v1/docs", "/api/v1/docs/"] {
         let page = world.get(path, &[]);
         assert!(page.header("content-type").starts_with("text/html"), "{path}");
@@ -51,7 +51,7 @@ fn the_pages_ask_nobody_else() {
 #[test]
 fn schemathesis_finds_nothing() {
     let Some(python) = python("api::contract::schemathesis_finds_nothing", "api") else { return };
-    let world = World::shared();
+    let world = &World::shared();
     let mut tool = Command::new(python.with_file_name("schemathesis"));
     tool.arg("run").arg(world.server.url("/api/v1/openapi.json"));
     tool.args(["--max-examples", "15", "--seed", "20260301", "--no-color", "--warnings", "off"]);

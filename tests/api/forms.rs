@@ -12,7 +12,7 @@ const ARROW: &str = "application/vnd.apache.arrow.stream";
 
 #[test]
 fn a_trailing_slash_makes_no_difference() {
-    let world = World::shared();
+    let world = &World::shared();
     for route in REPORTS {
         let path = format!("{ANALYTICS}/{route}");
         assert!(world.get(&path, &[]).body == world.get(&format!("{path}/"), &[]).body, "{route}");
@@ -48,7 +48,7 @@ fn a_tag_holds_until_the_positions_move() {
 
 #[test]
 fn lists_come_as_csv_and_as_arrow_too() {
-    let world = World::shared();
+    let world = &World::shared();
     for (route, list) in [
         ("funnel", "/stages"),
         ("drop-off-heatmap", "/heatmap"),
@@ -81,7 +81,7 @@ fn lists_come_as_csv_and_as_arrow_too() {
 
 #[test]
 fn statements_answer_in_every_form() {
-    let world = World::shared();
+    let world = &World::shared();
     let statement = "SELECT 7 AS n, 'a, b' AS t";
     for (kind, body) in [
         ("application/sql", statement.to_owned()),
@@ -100,7 +100,7 @@ fn statements_answer_in_every_form() {
 
 #[test]
 fn answers_are_compressed_for_those_who_say_so() {
-    let world = World::shared();
+    let world = &World::shared();
     let path = format!("{ANALYTICS}/funnel");
     let plain = world.get(&path, &[]);
     assert_eq!(plain.header("content-encoding"), "");
@@ -115,7 +115,7 @@ fn answers_are_compressed_for_those_who_say_so() {
 
 #[test]
 fn whatever_is_wrong_is_a_problem_with_a_code() {
-    let world = World::shared();
+    let world = &World::shared();
     let get = |path: &str| world.get(path, &[]);
     get("/nothing/here").is_problem(404, "unknown_route", "/nothing/here");
     get("/api/v1/docs/secret").is_problem(404, "unknown_route", "/api/v1/docs");

@@ -194,7 +194,7 @@ fn no_answer_is_waited_for_beyond_its_deadline() {
 
 #[test]
 fn heads_without_end_and_nonsense_are_refused() {
-    let world = World::shared();
+    let world = &World::shared();
     let said = |bytes: &[u8]| {
         let mut stream = connect(world);
         // The server may close before it has read everything.

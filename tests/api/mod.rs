@@ -5,7 +5,7 @@ mod contract;
 mod forms;
 mod hostile;
 
-use std::sync::OnceLock;
+use std::sync::{Arc, Mutex, PoisonError, Weak};
 
 use serde_json::Value;
 
@@ -40,10 +40,16 @@ pub struct Reply {
 }
 
 impl World {
-    /// The one that tests share which only read.
-    pub fn shared() -> &'static Self {
-        static WORLD: OnceLock<World> = OnceLock::new();
-        WORLD.get_or_init(|| Self::of(3_000, &[]))
+    /// The one that tests share which only read. It ends with the last of them: a server that
+    /// outlived the tests would keep their output open, and whoever reads it waiting.
+    pub fn shared() -> Arc<Self> {
+        static WORLD: Mutex<Weak<World>> = Mutex::new(Weak::new());
+        let mut shared = WORLD.lock().unwrap_or_else(PoisonError::into_inner);
+        shared.upgrade().unwrap_or_else(|| {
+            let world = Arc::new(Self::of(3_000, &[]));
+            *shared = Arc::downgrade(&world);
+            world
+        })
     }
 
     /// One of its own, whose server is started with these variables.
