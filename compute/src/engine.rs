@@ -14,7 +14,7 @@ use crate::{functions, predicate};
 
 mod pool;
 
-use pool::HeadroomPool;
+use pool::{HeadroomPool, SharePool};
 
 /// Name of the catalogue that a session's tables are in.
 pub const CATALOG: &str = "onramp";
@@ -66,15 +66,23 @@ impl Engine {
             .with_target_partitions(options.target_partitions.max(1))
             .with_default_catalog_and_schema(CATALOG, "public")
             .with_information_schema(true)
-            // A sort holds some batches at least: the less memory, the smaller they must be.
-            .with_batch_size((options.memory_limit_bytes >> 16).clamp(256, 8_192))
-            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false)
-            // Without this an engine with little memory cannot even start to merge what it spilled.
-            .set_usize(
-                "datafusion.execution.sort_spill_reservation_bytes",
-                (options.memory_limit_bytes / 16).clamp(64 << 10, 10 << 20),
-            );
+            .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
+        let config = sized(config, options.memory_limit_bytes);
         Ok(Self { runtime, config })
+    }
+
+    /// An engine whose sessions together hold at most `bytes` of this one's memory, and fail when they
+    /// want more, or when others hold the rest. It shares all else.
+    ///
+    /// # Errors
+    /// When the engine cannot be started.
+    pub fn share(&self, bytes: usize) -> Result<Self, ComputeError> {
+        let pool = SharePool::new(&self.runtime.memory_pool, bytes);
+        let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
+            .with_memory_pool(Arc::new(pool))
+            .build_arc()
+            .map_err(|source| ComputeError::query("start the query engine", source))?;
+        Ok(Self { runtime, config: sized(self.config.clone(), bytes) })
     }
 
     /// A new session that can read this lake; it shares the engine's memory pool.
@@ -95,6 +103,18 @@ impl Engine {
         functions::register(&context);
         context
     }
+}
+
+/// Settings that depend on the memory.
+fn sized(config: SessionConfig, memory_limit_bytes: usize) -> SessionConfig {
+    config
+        // A sort holds some batches at least: the less memory, the smaller they must be.
+        .with_batch_size((memory_limit_bytes >> 16).clamp(256, 8_192))
+        // Without this an engine with little memory cannot even start to merge what it spilled.
+        .set_usize(
+            "datafusion.execution.sort_spill_reservation_bytes",
+            (memory_limit_bytes / 16).clamp(64 << 10, 10 << 20),
+        )
 }
 
 /// The address under which an engine knows a lake's store: one per lake, as stores are registered by host.

@@ -1,6 +1,7 @@
 //! A memory pool in which those who spill leave room for those who cannot.
 
 use std::fmt::{self, Display, Formatter};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use datafusion::common::human_readable_size;
@@ -88,10 +89,65 @@ impl Display for HeadroomPool {
     }
 }
 
+/// A bounded part of another pool: what is held here counts there too.
+#[derive(Debug)]
+pub(super) struct SharePool {
+    own: HeadroomPool,
+    held: MemoryReservation,
+}
+
+impl SharePool {
+    pub(super) fn new(whole: &Arc<dyn MemoryPool>, bytes: usize) -> Self {
+        let held = MemoryConsumer::new("a statement's share").register(whole);
+        Self { own: HeadroomPool::new(bytes), held }
+    }
+}
+
+impl MemoryPool for SharePool {
+    fn name(&self) -> &str {
+        "share"
+    }
+
+    fn register(&self, consumer: &MemoryConsumer) {
+        self.own.register(consumer);
+    }
+
+    fn unregister(&self, consumer: &MemoryConsumer) {
+        self.own.unregister(consumer);
+    }
+
+    fn grow(&self, reservation: &MemoryReservation, additional: usize) {
+        self.own.grow(reservation, additional);
+        self.held.grow(additional);
+    }
+
+    fn shrink(&self, reservation: &MemoryReservation, shrink: usize) {
+        self.own.shrink(reservation, shrink);
+        self.held.shrink(shrink);
+    }
+
+    fn try_grow(&self, reservation: &MemoryReservation, additional: usize) -> Result<()> {
+        self.own.try_grow(reservation, additional)?;
+        self.held.try_grow(additional).inspect_err(|_| self.own.shrink(reservation, additional))
+    }
+
+    fn reserved(&self) -> usize {
+        self.own.reserved()
+    }
+
+    fn memory_limit(&self) -> MemoryLimit {
+        self.own.memory_limit()
+    }
+}
+
+impl Display for SharePool {
+    fn fmt(&self, formatter: &mut Formatter<'_>) -> fmt::Result {
+        write!(formatter, "{} over {}", self.name(), self.own)
+    }
+}
+
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use super::*;
 
     #[test]
@@ -108,5 +164,23 @@ mod tests {
         drop(other);
         one.try_grow(300).unwrap();
         assert_eq!(pool.reserved(), 800);
+    }
+
+    #[test]
+    fn a_share_is_bounded_by_itself_and_by_the_rest_of_the_whole() {
+        let whole: Arc<dyn MemoryPool> = Arc::new(HeadroomPool::new(800));
+        let share = |bytes| -> Arc<dyn MemoryPool> { Arc::new(SharePool::new(&whole, bytes)) };
+        let (small, large) = (share(300), share(700));
+        let hold = |pool: &Arc<dyn MemoryPool>| MemoryConsumer::new("rows").register(pool);
+        let (one, other) = (hold(&small), hold(&large));
+        one.try_grow(300).unwrap();
+        assert!(one.try_grow(1).is_err(), "its own bound");
+        other.try_grow(500).unwrap();
+        assert!(other.try_grow(1).is_err(), "what others hold");
+        assert_eq!((whole.reserved(), large.reserved()), (800, 500));
+        drop(one);
+        other.try_grow(200).unwrap();
+        drop((other, small, large));
+        assert_eq!(whole.reserved(), 0);
     }
 }
