@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
     Context, Ending, compact, completions, config, demo, doctor, forget, funnel, generate, import,
-    ingest, rebuild, report, schema, serve, session, sql, up, vacuum,
+    ingest, query, rebuild, report, schema, serve, session, sql, up, vacuum,
 };
 use crate::config::Overrides;
 use crate::output::Format;
@@ -73,6 +73,7 @@ pub enum Command {
     Report(report::Report),
     Session(session::Session),
     Sql(sql::Sql),
+    Query(query::QueryCommand),
     Rebuild(rebuild::Rebuild),
     Compact(compact::Compact),
     Vacuum(vacuum::Vacuum),
@@ -104,6 +105,11 @@ impl Command {
         matches!(self, Command::Up(_) | Command::Serve(_) | Command::Ingest(_))
     }
 
+    /// Whether it asks at a terminal, where Ctrl-C ends what it does and not the program.
+    pub fn is_prompt(&self) -> bool {
+        matches!(self, Command::Sql(sql) if sql.is_prompt())
+    }
+
     /// Does it.
     pub async fn run(self, context: &Context) -> anyhow::Result<Ending> {
         match self {
@@ -116,6 +122,7 @@ impl Command {
             Command::Report(report) => report.run(context).await,
             Command::Session(session) => session.run(context).await,
             Command::Sql(sql) => sql.run(context).await,
+            Command::Query(query) => query.run(context).await,
             Command::Rebuild(rebuild) => rebuild.run(context).await,
             Command::Compact(compact) => compact.run(context).await,
             Command::Vacuum(vacuum) => vacuum.run(context).await,

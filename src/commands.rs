@@ -11,6 +11,7 @@ pub mod generate;
 pub mod import;
 pub mod ingest;
 mod postgres;
+pub mod query;
 pub mod rebuild;
 pub mod report;
 pub mod schema;

@@ -47,9 +47,9 @@ fn main() -> ExitCode {
 
 fn run(cli: Cli, context: Context) -> anyhow::Result<Ending> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let service = cli.command.is_service();
+    let ends_itself = cli.command.is_service() || cli.command.is_prompt();
     let ended = runtime.block_on(async {
-        if service {
+        if ends_itself {
             return cli.command.run(&context).await;
         }
         tokio::select! {

@@ -20,6 +20,7 @@ pub mod session_list;
 pub mod sessions;
 pub mod statistics;
 pub mod timeline;
+pub mod views;
 
 mod reporting;
 mod reports;

@@ -6,5 +6,6 @@
 
 pub mod access;
 pub mod http;
+pub mod library;
 pub mod postgres;
 pub mod sql;

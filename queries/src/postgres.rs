@@ -31,6 +31,7 @@ use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser
 use datafusion_postgres::pgwire::api::{ConnectionManager, RandomPidSecretKeyGenerator};
 use onramp_compute::engine;
 use onramp_lake::Lake;
+use onramp_schemas::funnel::Funnel;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -121,6 +122,8 @@ pub struct Options {
     pub authenticate: Option<Arc<dyn Authenticate>>,
     /// The lake.
     pub lake: Lake,
+    /// The funnels that sessions are seen by.
+    pub funnels: Arc<[Funnel]>,
     /// The query engine of each connection.
     pub engine: engine::Options,
     /// What a statement may take.
@@ -140,6 +143,7 @@ pub struct Server {
 /// What all connections share.
 struct Shared {
     lake: Lake,
+    funnels: Arc<[Funnel]>,
     engine: engine::Options,
     statements: sql::Limits,
     limits: Limits,
@@ -168,11 +172,12 @@ impl Server {
         if options.authenticate.is_some() && tls.is_none() {
             return Err(PostgresError::NoTls);
         }
-        let catalog = Catalog::new(&options.lake, &options.engine).await?;
+        let catalog = Catalog::new(&options.lake, &options.funnels, &options.engine).await?;
         let bound = TcpListener::bind(address).await;
         let listener = bound.map_err(|source| PostgresError::Bind { address, source })?;
         let shared = Arc::new(Shared {
             lake: options.lake,
+            funnels: options.funnels,
             engine: options.engine,
             running: Arc::new(Semaphore::new(options.statements.max_concurrent)),
             statements: options.statements,

@@ -1,28 +1,51 @@
-//! Read-only SQL: what may run, over which views.
+//! Read-only SQL: what may run, over which tables, within which bounds.
+//!
+//! A [`Session`] knows the tables that its caller sees and judges every plan before it runs: only what
+//! reads passes ([`allow`]). The lake is opened when a plan reads it, so that planning costs nothing,
+//! and stands still for the session ([`moment`]). [`Service`] answers many callers at once.
 
+mod allow;
+mod confine;
+mod docs;
+mod functions;
+mod moment;
+mod schema;
 mod service;
+mod session;
+mod text;
+mod views;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
-pub use service::{Answer, Limits, Service};
+pub use docs::reference;
+pub use schema::{Described, DescribedColumn};
+pub use service::{Answer, Ask, Limits, Service};
+pub use session::{Session, session};
 
 use std::sync::Arc;
 
-use datafusion::common::JoinType;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::{SQLOptions, SessionContext, col, lit};
-use onramp_compute::scan::LakeTable;
 use onramp_compute::{ComputeError, Engine};
 use onramp_lake::{Lake, LakeError};
-use onramp_schemas::tables::{self, Table};
+use onramp_schemas::funnel::Funnel;
 use thiserror::Error;
 
-use crate::access::{Caller, Scope};
+use crate::access::Caller;
 
 /// The rows of an answer, as they are computed.
 pub use datafusion::execution::SendableRecordBatchStream as Rows;
+
+/// What statements are asked of; cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Source {
+    /// The lake.
+    pub lake: Lake,
+    /// What reads it.
+    pub engine: Engine,
+    /// The funnels that sessions are seen by.
+    pub funnels: Arc<[Funnel]>,
+}
 
 /// Why a statement was not answered.
 #[derive(Debug, Error)]
@@ -31,11 +54,11 @@ pub enum SqlError {
     #[error("the lake could not be read")]
     Lake(#[from] LakeError),
     /// The statement is not SQL that runs here.
-    #[error(
-        "the statement cannot run; it must be one SELECT, EXPLAIN, SHOW or DESCRIBE over {}",
-        names()
-    )]
+    #[error("the statement cannot run")]
     Statement(#[source] DataFusionError),
+    /// The statement asks for what nobody is given.
+    #[error("{0}")]
+    Refused(String),
     /// The engine failed while it answered.
     #[error("the statement failed")]
     Engine(#[from] ComputeError),
@@ -54,6 +77,15 @@ pub enum SqlError {
         "the answer has more than {most} rows; add LIMIT or aggregate, or run `onramp sql` beside the lake"
     )]
     TooManyRows {
+        /// What is handed out.
+        most: usize,
+    },
+    /// More bytes than are handed out as a whole.
+    #[error(
+        "the answer has more than {} MiB; name the columns that are needed, add LIMIT or aggregate",
+        most >> 20
+    )]
+    TooLarge {
         /// What is handed out.
         most: usize,
     },
@@ -76,92 +108,42 @@ pub enum SqlError {
     Worker(String),
 }
 
-/// Tables by the names that statements use.
-fn names() -> String {
-    tables::ALL.map(|table| table.name).join(", ")
+impl From<DataFusionError> for SqlError {
+    /// Unpacks what was carried through the engine as one of its errors.
+    fn from(error: DataFusionError) -> Self {
+        match error {
+            DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
+                Self::from(*inner)
+            }
+            DataFusionError::External(inner) => match inner.downcast::<SqlError>() {
+                Ok(own) => *own,
+                Err(inner) => match inner.downcast::<ComputeError>() {
+                    Ok(compute) => Self::Engine(*compute),
+                    Err(other) => Self::Statement(DataFusionError::External(other)),
+                },
+            },
+            other => Self::Statement(other),
+        }
+    }
+}
+
+impl From<SqlError> for DataFusionError {
+    fn from(error: SqlError) -> Self {
+        match error {
+            SqlError::Statement(inner) => inner,
+            other => DataFusionError::External(Box::new(other)),
+        }
+    }
 }
 
 /// Runs one read-only statement over what `caller` sees of the lake as it stands now; rows come as they
 /// are computed.
 ///
 /// # Errors
-/// A statement that is not SQL, names what is not there, or would write; a lake that cannot be read.
-pub async fn run(
-    lake: &Lake,
-    engine: &Engine,
-    caller: &Caller,
-    statement: &str,
-) -> Result<Rows, SqlError> {
-    let context = session(lake, engine, &caller.scope).await?;
-    let answer = async {
-        let plan = context.state().create_logical_plan(statement).await?;
-        read_only().verify_plan(&plan)?;
-        context.execute_logical_plan(plan).await?.execute_stream().await
-    };
-    answer.await.map_err(SqlError::Statement)
-}
-
-/// Nothing that defines, changes, or sets: the plan itself is judged, not the statement's words.
-fn read_only() -> SQLOptions {
-    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false)
-}
-
-/// Whether a plan is one that runs.
-///
-/// # Errors
-/// It defines, changes, or sets something.
-pub(crate) fn verify(plan: &LogicalPlan) -> Result<(), SqlError> {
-    read_only().verify_plan(plan).map_err(SqlError::Statement)
-}
-
-/// A session of its own with the views that statements see, each pinned to the version of now.
-pub(crate) async fn session(
-    lake: &Lake,
-    engine: &Engine,
-    scope: &Scope,
-) -> Result<SessionContext, SqlError> {
-    let context = engine.session(lake);
-    let refused = SqlError::Statement;
-    for table in tables::ALL {
-        let provider = pinned(lake, table).await?;
-        context.register_table(table.name, provider).map_err(refused)?;
-    }
-    let letters = tables::DEAD_LETTERS.name;
-    let all = context.deregister_table(letters).map_err(refused)?;
-    if let Some(all) = all {
-        // A letter whose record was accepted after all is void; only sequences that have a letter
-        // are looked up, so that the join stays as small as the letters are few.
-        let place = ["source_partition", "sequence"];
-        let events = context.table(tables::EVENTS.name).await.map_err(refused)?;
-        let accepted = events.select_columns(&place).map_err(refused)?;
-        let valid = context
-            .read_table(all)
-            .and_then(|all| all.join(accepted, JoinType::LeftAnti, &place, &place, None))
-            .map_err(refused)?;
-        context.register_table(letters, valid.into_view()).map_err(refused)?;
-    }
-    if let Scope::Clients(clients) = scope {
-        for table in tables::ALL {
-            let Some(whole) = context.deregister_table(table.name).map_err(refused)? else {
-                continue;
-            };
-            // Rows of a table that names no client are nobody's in particular: such a caller sees none.
-            let seen = match whole.schema().field_with_name("client_id") {
-                Ok(_) => col("client_id").in_list(clients.iter().map(lit).collect(), false),
-                Err(_) => lit(false),
-            };
-            let view = context.read_table(whole).and_then(|whole| whole.filter(seen));
-            let view = view.map_err(refused)?.into_view();
-            context.register_table(table.name, view).map_err(refused)?;
-        }
-    }
-    Ok(context)
-}
-
-async fn pinned(lake: &Lake, table: &'static Table) -> Result<Arc<LakeTable>, SqlError> {
-    let snapshot = match lake.open_table(table).await? {
-        Some(table) => Some(table.snapshot().await?),
-        None => None,
-    };
-    Ok(Arc::new(LakeTable::new(lake, table, snapshot.as_ref())))
+/// A statement that is not SQL, names what is not there, or does anything but read; a lake that cannot be
+/// read.
+pub async fn run(source: &Source, caller: &Caller, statement: &str) -> Result<Rows, SqlError> {
+    let session = session(source, &caller.scope, None)?;
+    let plan = session.plan(statement).await?;
+    session.rows(plan).await
 }

@@ -45,11 +45,14 @@ pub async fn start(
     let listen = listen.parse().with_context(|| {
         format!("postgres.listen {listen:?} is no address; write 127.0.0.1:5432")
     })?;
+    let lake = context.lake()?;
+    let funnels = context.funnels(&lake).await?;
     let server = Server::bind(Options {
         listen,
         certificate: certificate(postgres)?,
         authenticate: None,
-        lake: context.lake()?,
+        lake,
+        funnels: funnels.iter().map(|(funnel, _)| funnel.clone()).collect(),
         engine: engine::Options {
             memory_limit_bytes: postgres.memory_limit_mb << 20,
             ..context.engine_options()

@@ -135,6 +135,7 @@ async fn analytics(context: &Context, lake: &Lake, workers: &Workers) -> anyhow:
     let funnels = context.funnels(lake).await?;
     funnels.get(&config.report.funnel)?;
     let workers = workers.handle();
+    let seen = funnels.iter().map(|(funnel, _)| funnel.clone()).collect();
     let routes = api::router(api::Options {
         lake: lake.clone(),
         engine: engine.clone(),
@@ -144,7 +145,11 @@ async fn analytics(context: &Context, lake: &Lake, workers: &Workers) -> anyhow:
         clock: context.clock.clone(),
         deadline: Duration::from_secs(config.http.deadline_seconds),
         max_concurrent: config.http.max_concurrent,
-        sql: sql::Service::new(lake.clone(), engine, sql::Limits::default(), workers.clone()),
+        sql: sql::Service::new(
+            sql::Source { lake: lake.clone(), engine, funnels: seen },
+            sql::Limits::default(),
+            workers.clone(),
+        ),
         workers,
     });
     Ok(routes.layer(Extension(Caller::local())))

@@ -1,7 +1,8 @@
 //! `onramp sql`.
 
 mod prompt;
-mod rows;
+pub(super) mod rows;
+mod words;
 
 use std::io::{IsTerminal, Read};
 use std::path::PathBuf;
@@ -9,14 +10,17 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 
 use onramp_queries::access::Caller;
+use onramp_queries::sql::Source;
 
 use super::{Context, Ending};
 
 /// Ask the lake in SQL, read-only; without a statement at a prompt
 #[derive(clap::Args)]
 #[command(
-    after_help = "Tables: events, dead_letters, duplicates, sessions. json_get(data, 'field') \
-reads a field of the payload that has no column of its own.
+    after_help = "Tables: events, dead_letters, duplicates, reports, sessions; views: sessions_FUNNEL with a \
+column for each stage, funnel_sessions, funnel_daily, funnel_stages. docs/generated/sql.md says what their \
+columns mean, as \\d+ TABLE does at the prompt. json_get(data, 'field') reads a field of the payload that \
+has no column of its own.
 
 Examples:
   onramp sql \"SELECT event_type, count(*) AS n FROM events GROUP BY event_type ORDER BY n DESC\"
@@ -32,6 +36,11 @@ pub struct Sql {
 }
 
 impl Sql {
+    /// Whether it asks for statements at a terminal, where Ctrl-C ends a statement and not the program.
+    pub fn is_prompt(&self) -> bool {
+        self.statement.is_none() && self.file.is_none() && std::io::stdin().is_terminal()
+    }
+
     /// Asks.
     pub async fn run(self, context: &Context) -> anyhow::Result<Ending> {
         let statement = match (self.statement, self.file) {
@@ -49,19 +58,22 @@ impl Sql {
         if statement.trim().is_empty() {
             bail!("there is no statement; write one, or run onramp sql at a terminal for a prompt");
         }
-        let engine = context.engine()?;
-        answer(context, &engine, &statement).await?;
+        let source = source(context).await?;
+        answer(context, &source, &statement).await?;
         Ok(Ending::Done)
     }
 }
 
-/// Runs one statement and prints its rows.
-async fn answer(
-    context: &Context,
-    engine: &onramp_compute::Engine,
-    statement: &str,
-) -> anyhow::Result<()> {
+/// What statements are asked of.
+pub(super) async fn source(context: &Context) -> anyhow::Result<Source> {
     let lake = context.lake()?;
-    let rows = onramp_queries::sql::run(&lake, engine, &Caller::local(), statement).await?;
+    let funnels = context.funnels(&lake).await?;
+    let funnels = funnels.iter().map(|(funnel, _)| funnel.clone()).collect();
+    Ok(Source { lake, engine: context.engine()?, funnels })
+}
+
+/// Runs one statement and prints its rows.
+async fn answer(context: &Context, source: &Source, statement: &str) -> anyhow::Result<()> {
+    let rows = onramp_queries::sql::run(source, &Caller::local(), statement).await?;
     rows::print(context.format, rows).await
 }

@@ -62,6 +62,21 @@ impl Rules {
         self.horizon
     }
 
+    /// The conversion window, in microseconds.
+    pub(crate) fn window(&self) -> Option<i64> {
+        self.window
+    }
+
+    /// A session with no activity for this long is lost, in microseconds.
+    pub(crate) fn abandon_after(&self) -> i64 {
+        self.abandon_after
+    }
+
+    /// A session in flight with activity within this long is active, in microseconds.
+    pub(crate) fn active_within(&self) -> i64 {
+        self.active_within
+    }
+
     /// Bit k: the stage reached at `stage_at[k]` lies within the horizon of the first.
     pub(super) fn in_horizon(&self, stage_at: &[Option<i64>]) -> u32 {
         let Some(started_at) = stage_at.first().copied().flatten() else { return 0 };

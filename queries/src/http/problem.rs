@@ -132,6 +132,10 @@ impl From<SqlError> for Problem {
             SqlError::TooLong { .. } => {
                 refused(StatusCode::PAYLOAD_TOO_LARGE, "statement_too_long")
             }
+            SqlError::Refused(_) => refused(StatusCode::BAD_REQUEST, "refused_statement"),
+            SqlError::TooLarge { .. } => {
+                refused(StatusCode::UNPROCESSABLE_ENTITY, "answer_too_large")
+            }
             SqlError::TooManyRows { .. } => {
                 refused(StatusCode::UNPROCESSABLE_ENTITY, "too_many_rows")
             }

@@ -62,7 +62,11 @@ fn api(lake: &Lake, scope: Scope) -> Router {
         clock: Arc::new(FixedClock(UNTIL)),
         deadline: Duration::from_secs(60),
         max_concurrent: 4,
-        sql: sql::Service::new(lake.clone(), engine, sql::Limits::default(), workers.clone()),
+        sql: sql::Service::new(
+            sql::Source { lake: lake.clone(), engine, funnels: builtin().into_iter().collect() },
+            sql::Limits::default(),
+            workers.clone(),
+        ),
         workers,
     };
     let caller = Caller { name: "test".to_owned(), role: Role::Viewer, scope };

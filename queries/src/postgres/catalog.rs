@@ -25,6 +25,7 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::oid_type_planner::Pg
 use datafusion_postgres::datafusion_pg_catalog::setup_pg_catalog;
 use onramp_compute::engine::{self, Engine};
 use onramp_lake::Lake;
+use onramp_schemas::funnel::Funnel;
 
 use super::settings::Settings;
 use crate::access::Scope;
@@ -85,11 +86,16 @@ impl Catalog {
     ///
     /// # Errors
     /// The lake cannot be read.
-    pub async fn new(lake: &Lake, engine: &engine::Options) -> std::result::Result<Self, SqlError> {
-        let engine = Engine::new(engine)?;
-        let session = sql::session(lake, &engine, &Scope::Everything).await?;
+    pub async fn new(
+        lake: &Lake,
+        funnels: &Arc<[Funnel]>,
+        engine: &engine::Options,
+    ) -> std::result::Result<Self, SqlError> {
+        let (lake, funnels) = (lake.clone(), Arc::clone(funnels));
+        let source = sql::Source { lake, engine: Engine::new(engine)?, funnels };
+        let session = sql::session(&source, &Scope::Everything, None)?;
         let made = async {
-            let views = views(&session).await?;
+            let views = views(session.context()).await?;
             Self::of(&views).await
         };
         made.await.map_err(SqlError::Statement)

@@ -57,7 +57,10 @@ pub fn failed(reason: SqlError) -> PgWireError {
     match &reason {
         SqlError::Statement(cause) => of_engine(cause),
         SqlError::Deadline { .. } => error(CANCELLED, reason.to_string()),
-        SqlError::TooLong { .. } | SqlError::TooManyRows { .. } => error(LIMIT, reason.to_string()),
+        SqlError::TooLong { .. } | SqlError::TooManyRows { .. } | SqlError::TooLarge { .. } => {
+            error(LIMIT, reason.to_string())
+        }
+        SqlError::Refused(_) => error(REFUSED, reason.to_string()),
         SqlError::Busy { .. } => error("53300", reason.to_string()),
         SqlError::Lake(cause) => {
             tracing::error!(error = cause as &dyn std::error::Error, "the lake could not be read");

@@ -57,7 +57,7 @@ struct State {
     /// The settings to come back to when the transaction ends.
     before: Option<Settings>,
     /// The views of the transaction, pinned with its first statement.
-    pinned: Option<SessionContext>,
+    pinned: Option<sql::Session>,
     statements: HashSet<String>,
     portals: HashSet<String>,
 }
@@ -208,28 +208,30 @@ impl Session {
     }
 
     /// The views as this transaction sees them.
-    async fn context(&self) -> PgWireResult<SessionContext> {
+    async fn seen(&self) -> PgWireResult<sql::Session> {
         if let Some(pinned) = self.state().pinned.clone() {
             return Ok(pinned);
         }
         let (shared, login) = (self.shared(), self.login()?);
-        let context = sql::session(&shared.lake, &login.engine, &login.caller.scope).await;
-        let context = context.map_err(errors::failed)?;
+        let source = sql::Source {
+            lake: shared.lake.clone(),
+            engine: login.engine.clone(),
+            funnels: Arc::clone(&shared.funnels),
+        };
+        let seen = sql::session(&source, &login.caller.scope, None).map_err(errors::failed)?;
         let settings = self.settings(|settings| settings.clone());
-        let equipped = shared.catalog.equip(&context, settings);
+        let equipped = shared.catalog.equip(seen.context(), settings);
         equipped.map_err(|error| errors::of_engine(&error))?;
-        self.state().pinned = Some(context.clone());
-        Ok(context)
+        self.state().pinned = Some(seen.clone());
+        Ok(seen)
     }
 
     /// A query's plan, which is within the rules.
     async fn plan(&self, statement: Statement) -> PgWireResult<(SessionContext, LogicalPlan)> {
-        let context = self.context().await?;
+        let seen = self.seen().await?;
         let statement = parser::Statement::Statement(Box::new(statement));
-        let plan = context.state().statement_to_plan(statement).await;
-        let plan = plan.map_err(|error| errors::of_engine(&error))?;
-        sql::verify(&plan).map_err(errors::failed)?;
-        Ok((context, plan))
+        let plan = seen.plan_parsed(statement).await.map_err(errors::failed)?;
+        Ok((seen.context().clone(), plan))
     }
 
     /// Plans a text without running it; `of` takes from the plan what is wanted of it.

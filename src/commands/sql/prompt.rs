@@ -1,77 +1,50 @@
-//! The prompt: history, and completion of tables, columns and keywords.
+//! The prompt: history, completion, statements over several lines, and commands of its own.
 
 use std::path::PathBuf;
 
-use onramp_schemas::tables;
-use rustyline::completion::Completer;
+use clap::ValueEnum;
+use onramp_queries::access::Caller;
+use onramp_queries::sql::{Session, Source, session};
 use rustyline::error::ReadlineError;
-use rustyline::highlight::Highlighter;
-use rustyline::hint::Hinter;
 use rustyline::history::FileHistory;
-use rustyline::validate::Validator;
-use rustyline::{Config, Editor, Helper};
+use rustyline::{Config, Editor};
 
 use super::super::{Context, Ending};
-use super::answer;
-use crate::output;
+use super::words::Words;
+use super::{rows, source};
+use crate::output::{self, Format, Sheet};
+use crate::signals;
 
 /// The most lines of history.
 const HISTORY: usize = 1_000;
-/// Words that are completed beside the names of tables and columns.
-const KEYWORDS: [&str; 36] = [
-    "SELECT",
-    "FROM",
-    "WHERE",
-    "GROUP BY",
-    "ORDER BY",
-    "HAVING",
-    "LIMIT",
-    "DISTINCT",
-    "AS",
-    "AND",
-    "OR",
-    "NOT",
-    "IN",
-    "IS NULL",
-    "IS NOT NULL",
-    "BETWEEN",
-    "LIKE",
-    "CASE",
-    "WHEN",
-    "THEN",
-    "ELSE",
-    "END",
-    "JOIN",
-    "LEFT JOIN",
-    "ON",
-    "WITH",
-    "UNION ALL",
-    "count(",
-    "sum(",
-    "avg(",
-    "min(",
-    "max(",
-    "date_trunc(",
-    "json_get(",
-    "DESCRIBE",
-    "EXPLAIN",
-];
 
-/// Reads statements, each ended by a semicolon, and answers them, until the end of input.
+const HELP: &str = "\
+  SELECT …;          a statement, over as many lines as it takes, up to the semicolon
+  \\d                 tables and views
+  \\d TABLE           its columns; \\d+ TABLE with what they mean
+  \\mode FORM         table, csv, json or markdown from now on; without a form: the present one
+  \\queries           statements by name, for `onramp query run`
+  \\?                 this; \\q or Ctrl-D leaves
+  Ctrl-C             forgets what was typed, or ends the statement that runs; Tab completes
+A command may begin with a dot, too: .mode csv";
+
+/// Reads statements and commands and answers them, until the end of input.
 ///
 /// # Errors
 /// The terminal cannot be read.
 pub async fn run(context: &Context) -> anyhow::Result<Ending> {
-    let engine = context.engine()?;
+    let source = source(context).await?;
+    let known = new_session(&source)?;
     let config = Config::builder().max_history_size(HISTORY)?.auto_add_history(false).build();
     let mut editor = Editor::<Words, FileHistory>::with_config(config)?;
-    editor.set_helper(Some(Words::new()));
+    editor.set_helper(Some(Words::new(&known).await?));
     let history = history_file();
     if let Some(history) = &history {
         // The first time there is none.
         let _ = editor.load_history(history);
     }
-    context.say("Statements end with a semicolon; Tab completes, Ctrl-D leaves.");
+    context.say("Statements end with a semicolon; \\? helps, Tab completes, Ctrl-D leaves.");
+    let mut prompt = Prompt { source, known, format: context.format };
     let mut statement = String::new();
     loop {
         let ask = if statement.is_empty() { "onramp> " } else { "     -> " };
@@ -83,6 +56,12 @@ pub async fn run(context: &Context) -> anyhow::Result<Ending> {
         editor = back;
         match line {
             Ok(line) if statement.is_empty() && is_farewell(&line) => break,
+            Ok(line) if statement.is_empty() && line.trim_start().starts_with(['\\', '.']) => {
+                editor.add_history_entry(line.trim())?;
+                if let Err(error) = prompt.obey(line.trim()).await {
+                    output::error(&error);
+                }
+            }
             Ok(line) => {
                 statement.push_str(&line);
                 statement.push('\n');
@@ -95,9 +74,7 @@ pub async fn run(context: &Context) -> anyhow::Result<Ending> {
             statement.clear();
         } else if statement.trim_end().ends_with(';') {
             editor.add_history_entry(statement.trim())?;
-            if let Err(error) = answer(context, &engine, &statement).await {
-                output::error(&error);
-            }
+            prompt.answer(&statement).await;
             statement.clear();
         }
     }
@@ -110,56 +87,95 @@ pub async fn run(context: &Context) -> anyhow::Result<Ending> {
     Ok(Ending::Done)
 }
 
+fn new_session(source: &Source) -> anyhow::Result<Session> {
+    Ok(session(source, &Caller::local().scope, None)?)
+}
+
 fn is_farewell(line: &str) -> bool {
-    matches!(line.trim().trim_end_matches(';'), "exit" | "quit" | "\\q")
+    matches!(line.trim().trim_end_matches(';'), "exit" | "quit" | "\\q" | ".q" | ".quit")
 }
 
 fn history_file() -> Option<PathBuf> {
     Some(dirs::data_dir()?.join("onramp").join("history"))
 }
 
-/// What Tab completes.
-struct Words(Vec<String>);
+struct Prompt {
+    source: Source,
+    /// Knows the tables; statements have sessions of their own, to see the lake of their time.
+    known: Session,
+    format: Format,
+}
 
-impl Words {
-    fn new() -> Self {
-        let mut words: Vec<String> = KEYWORDS.map(str::to_owned).to_vec();
-        for table in tables::ALL {
-            words.push(table.name.to_owned());
-            words.extend(table.columns.iter().map(|column| column.name.to_owned()));
+impl Prompt {
+    /// Prints the rows of a statement, or what is wrong with it; Ctrl-C ends it.
+    async fn answer(&self, statement: &str) {
+        let answer = async {
+            let session = new_session(&self.source)?;
+            let plan = session.plan(statement).await?;
+            rows::print(self.format, session.rows(plan).await?).await
+        };
+        tokio::select! {
+            answered = answer => {
+                if let Err(error) = answered {
+                    output::error(&error);
+                }
+            }
+            () = signals::stop() => eprintln!("the statement was ended"),
         }
-        words.sort();
-        words.dedup();
-        Self(words)
+    }
+
+    /// Does what a command says.
+    async fn obey(&mut self, line: &str) -> anyhow::Result<()> {
+        let mut words = line[1..].trim_end_matches(';').split_whitespace();
+        match (words.next(), words.next()) {
+            (Some("?" | "help"), _) => eprintln!("{HELP}"),
+            (Some("d" | "d+" | "tables"), None) => self.tables().await?,
+            (Some("d"), Some(table)) => self.table(table, false).await?,
+            (Some("d+"), Some(table)) => self.table(table, true).await?,
+            (Some("mode"), None) => eprintln!("{:?}", self.format),
+            (Some("mode"), Some(form)) => {
+                self.format = Format::from_str(form, true).map_err(|_| {
+                    anyhow::anyhow!("there is no form {form:?}; write table, csv, json or markdown")
+                })?;
+            }
+            (Some("queries"), _) => {
+                let mut sheet = Sheet::new(["name", "title"]);
+                for query in onramp_queries::library::all() {
+                    sheet.row([query.name, query.title]);
+                }
+                output::write(&sheet.table())?;
+            }
+            _ => anyhow::bail!("there is no command {line}; \\? lists those that there are"),
+        }
+        Ok(())
+    }
+
+    async fn tables(&self) -> anyhow::Result<()> {
+        let mut sheet = Sheet::new(["name", "rows"]);
+        for table in self.known.tables() {
+            let doc = self.known.describe(&table).await?.map(|it| it.doc).unwrap_or_default();
+            sheet.row([table, doc]);
+        }
+        Ok(output::write(&sheet.table())?)
+    }
+
+    async fn table(&self, name: &str, meaning: bool) -> anyhow::Result<()> {
+        let Some(described) = self.known.describe(name).await? else {
+            anyhow::bail!("there is no table {name}; \\d lists those that there are");
+        };
+        let mut sheet = match meaning {
+            true => Sheet::new(["column", "type", "null", "meaning"]),
+            false => Sheet::new(["column", "type", "null"]),
+        };
+        for column in described.columns {
+            let null = if column.nullable { "yes" } else { "" };
+            let mut cells = vec![column.name, column.kind, null.to_owned()];
+            cells.extend(meaning.then_some(column.doc));
+            sheet.row(cells);
+        }
+        if meaning {
+            output::write(&format!("{}\n", described.doc))?;
+        }
+        Ok(output::write(&sheet.table())?)
     }
 }
-
-impl Completer for Words {
-    type Candidate = String;
-
-    fn complete(
-        &self,
-        line: &str,
-        position: usize,
-        _: &rustyline::Context<'_>,
-    ) -> rustyline::Result<(usize, Vec<String>)> {
-        let before = &line[..position];
-        let is_part = |c: char| c.is_alphanumeric() || c == '_';
-        let start = before
-            .rfind(|c| !is_part(c))
-            .map_or(0, |at| at + before[at..].chars().next().map_or(0, char::len_utf8));
-        let typed = before[start..].to_lowercase();
-        if typed.is_empty() {
-            return Ok((position, Vec::new()));
-        }
-        let fits = |word: &&String| word.to_lowercase().starts_with(&typed);
-        Ok((start, self.0.iter().filter(fits).cloned().collect()))
-    }
-}
-
-impl Hinter for Words {
-    type Hint = String;
-}
-impl Highlighter for Words {}
-impl Validator for Words {}
-impl Helper for Words {}
