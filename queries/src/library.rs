@@ -5,9 +5,10 @@ use std::collections::HashMap;
 use datafusion::arrow::datatypes::DataType;
 use datafusion::common::metadata::ScalarAndMetadata;
 use datafusion::common::{ParamValues, ScalarValue};
+use datafusion::logical_expr::LogicalPlan;
 use thiserror::Error;
 
-use crate::sql::{Rows, Session, SqlError};
+use crate::sql::{Session, SqlError};
 
 #[cfg(test)]
 mod tests;
@@ -207,19 +208,18 @@ fn parse_parameter(line: &'static str) -> Option<Parameter> {
 }
 
 impl Query {
-    /// Runs it with these values by name.
+    /// Its plan with these values by name.
     ///
     /// # Errors
     /// A parameter that it does not have, lacks, or that is of another type; and as [`Session::plan`].
-    pub async fn run(
+    pub async fn plan(
         &self,
         session: &Session,
         given: &[(String, String)],
-    ) -> Result<Rows, LibraryError> {
+    ) -> Result<LogicalPlan, LibraryError> {
         let values = self.values(given)?;
         let plan = session.plan(self.statement).await?;
-        let plan = plan.with_param_values(values).map_err(SqlError::from)?;
-        Ok(session.rows(plan).await?)
+        Ok(plan.with_param_values(values).map_err(SqlError::from)?)
     }
 
     fn values(&self, given: &[(String, String)]) -> Result<ParamValues, LibraryError> {

@@ -13,6 +13,7 @@ mod schema;
 mod service;
 mod session;
 mod text;
+mod turn;
 mod views;
 
 #[cfg(test)]
@@ -20,10 +21,12 @@ pub(crate) mod tests;
 
 pub use docs::reference;
 pub use schema::{Described, DescribedColumn};
-pub use service::{Answer, Ask, Limits, Service};
+pub use service::{Answer, Limits, Service};
 pub use session::{Session, session};
+pub use turn::Turn;
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use datafusion::error::DataFusionError;
 use onramp_compute::{ComputeError, Engine};
@@ -59,6 +62,14 @@ pub enum SqlError {
     /// The statement asks for what nobody is given.
     #[error("{0}")]
     Refused(String),
+    /// No table has the name.
+    #[error("there is no table {name:?}; {hint}")]
+    NoTable {
+        /// What was asked for.
+        name: String,
+        /// What was meant, or what there is.
+        hint: String,
+    },
     /// The engine failed while it answered.
     #[error("the statement failed")]
     Engine(#[from] ComputeError),
@@ -91,11 +102,11 @@ pub enum SqlError {
     },
     /// No answer in time.
     #[error(
-        "the statement took more than {seconds} s; narrow it by event_date or session_key, or aggregate earlier"
+        "the statement took more than {given:?}; narrow it by event_date or session_key, or aggregate earlier"
     )]
     Deadline {
         /// The limit.
-        seconds: u64,
+        given: Duration,
     },
     /// As many statements as may wait are waiting.
     #[error("{most} statements are running and as many are waiting; try again in a moment")]
@@ -108,6 +119,18 @@ pub enum SqlError {
     Worker(String),
 }
 
+impl SqlError {
+    /// The same once more, where it is a refusal or a limit.
+    fn again(&self) -> Option<Self> {
+        Some(match self {
+            Self::Refused(reason) => Self::Refused(reason.clone()),
+            Self::Deadline { given } => Self::Deadline { given: *given },
+            Self::TooManyRows { most } => Self::TooManyRows { most: *most },
+            _ => return None,
+        })
+    }
+}
+
 impl From<DataFusionError> for SqlError {
     /// Unpacks what was carried through the engine as one of its errors.
     fn from(error: DataFusionError) -> Self {
@@ -115,6 +138,14 @@ impl From<DataFusionError> for SqlError {
             DataFusionError::Context(_, inner) | DataFusionError::Diagnostic(_, inner) => {
                 Self::from(*inner)
             }
+            // Several streams may wait for what failed.
+            DataFusionError::Shared(ref shared) => match shared.find_root() {
+                DataFusionError::External(root) => {
+                    let own = root.downcast_ref::<SqlError>().and_then(SqlError::again);
+                    own.unwrap_or(Self::Statement(error))
+                }
+                _ => Self::Statement(error),
+            },
             DataFusionError::External(inner) => match inner.downcast::<SqlError>() {
                 Ok(own) => *own,
                 Err(inner) => match inner.downcast::<ComputeError>() {
@@ -145,5 +176,5 @@ impl From<SqlError> for DataFusionError {
 pub async fn run(source: &Source, caller: &Caller, statement: &str) -> Result<Rows, SqlError> {
     let session = session(source, &caller.scope, None)?;
     let plan = session.plan(statement).await?;
-    session.rows(plan).await
+    session.rows(plan, Turn::default()).await
 }

@@ -2,7 +2,7 @@
 
 use onramp_queries::access::{Caller, Scope};
 use onramp_queries::library::{self, Query};
-use onramp_queries::sql;
+use onramp_queries::sql::{self, Turn};
 
 use super::sql::{rows, source};
 use super::{Context, Ending};
@@ -58,7 +58,8 @@ impl QueryCommand {
                 let query = library::find(&name)?;
                 let scope: Scope = Caller::local().scope;
                 let session = sql::session(&source(context).await?, &scope, None)?;
-                rows::print(context.format, query.run(&session, &param).await?).await?;
+                let plan = query.plan(&session, &param).await?;
+                rows::print(context.format, session.rows(plan, Turn::default()).await?).await?;
             }
         }
         Ok(Ending::Done)

@@ -225,6 +225,6 @@ fn settings_are_answered() {
         "SHOW application_name",
     ]);
     assert_eq!(told.stdout, "bi\nbi\nUTC\nrepeatable read\n\n", "{told:?}");
-    assert!(told.stderr.contains("more than 1500 ms"), "{told:?}");
+    assert!(told.stderr.contains("more than 1.5s"), "{told:?}");
     assert_eq!(wire.scene.sql("SELECT 1 AS n"), [json!({"n": 1})]);
 }

@@ -129,6 +129,7 @@ impl From<SqlError> for Problem {
                 let detail = format!("{error}: {}", source.strip_backtrace());
                 Self::new(StatusCode::BAD_REQUEST, "invalid_statement", detail)
             }),
+            SqlError::NoTable { .. } => refused(StatusCode::BAD_REQUEST, "invalid_statement"),
             SqlError::TooLong { .. } => {
                 refused(StatusCode::PAYLOAD_TOO_LARGE, "statement_too_long")
             }
@@ -139,7 +140,7 @@ impl From<SqlError> for Problem {
             SqlError::TooManyRows { .. } => {
                 refused(StatusCode::UNPROCESSABLE_ENTITY, "too_many_rows")
             }
-            SqlError::Deadline { seconds } => Self::overdue(*seconds),
+            SqlError::Deadline { given } => Self::overdue(given.as_secs()),
             SqlError::Busy { .. } => Self::busy(error.to_string()),
             SqlError::Engine(_) | SqlError::Worker(_) => Self::internal(&error),
         }

@@ -6,8 +6,8 @@ use futures::TryStreamExt;
 
 use super::*;
 use crate::access::Scope;
-use crate::sql::session;
 use crate::sql::tests::empty_source;
+use crate::sql::{Turn, session};
 
 #[test]
 fn every_file_is_in_the_library_and_tells_what_it_is_for() {
@@ -48,8 +48,9 @@ async fn every_query_runs_on_an_empty_lake() {
     let (_folder, source) = empty_source();
     for query in all() {
         let session = session(&source, &Scope::Everything, None).unwrap();
-        let rows = query.run(&session, &needed(&query)).await;
-        let rows = rows.unwrap_or_else(|error| panic!("{}: {error:?}", query.name));
+        let plan = query.plan(&session, &needed(&query)).await;
+        let plan = plan.unwrap_or_else(|error| panic!("{}: {error:?}", query.name));
+        let rows = session.rows(plan, Turn::default()).await.unwrap();
         let rows: Vec<_> =
             rows.try_collect().await.unwrap_or_else(|error| panic!("{}: {error}", query.name));
         let count: usize = rows.iter().map(|batch| batch.num_rows()).sum();
@@ -69,7 +70,7 @@ async fn wrong_parameters_are_told_apart() {
         ("limit", "3", "needs a stage"),
     ] {
         let given = [(name.to_owned(), value.to_owned())];
-        let Err(error) = query.run(&session, &given).await else {
+        let Err(error) = query.plan(&session, &given).await else {
             panic!("{name}={value} was taken")
         };
         assert!(error.to_string().contains(words), "{error}");
@@ -77,7 +78,8 @@ async fn wrong_parameters_are_told_apart() {
     assert!(find("stage").unwrap_err().to_string().contains("did you mean stages?"));
     // A value is a value, whatever it looks like.
     let given = [("funnel".to_owned(), "x' OR '1' = '1".to_owned())];
-    let rows = find("loss_reasons").unwrap().run(&session, &given).await.unwrap();
+    let plan = find("loss_reasons").unwrap().plan(&session, &given).await.unwrap();
+    let rows = session.rows(plan, Turn::default()).await.unwrap();
     let rows: Vec<_> = rows.try_collect().await.unwrap();
     assert_eq!(rows.iter().map(|batch| batch.num_rows()).sum::<usize>(), 0);
 }

@@ -22,6 +22,7 @@ use super::errors::{self, LIMIT, PROTOCOL};
 use super::login;
 use super::negotiate::{Socket, negotiate};
 use super::session::Session;
+use crate::sql::SqlError;
 
 /// How long a client may take to take its last message.
 const LAST_WORD: Duration = Duration::from_secs(2);
@@ -134,7 +135,7 @@ async fn handle(
     tokio::select! {
         handled = handled => handled,
         () = session.cancelled() => Err(PgWireError::QueryCanceled),
-        () = tokio::time::sleep_until(until) => Err(errors::overdue(given)),
+        () = tokio::time::sleep_until(until) => Err(errors::failed(SqlError::Deadline { given })),
     }
 }
 

@@ -1,7 +1,5 @@
 //! What went wrong, as PostgreSQL's clients know it: a SQLSTATE, a message, what to do.
 
-use std::time::Duration;
-
 use datafusion::arrow::error::ArrowError;
 use datafusion::common::SchemaError;
 use datafusion::error::DataFusionError;
@@ -44,14 +42,6 @@ pub fn fatal(code: &str, message: impl Into<String>) -> PgWireError {
     )))
 }
 
-/// The statement was not done within its time: the server's, or less if its client wanted so.
-pub fn overdue(most: Duration) -> PgWireError {
-    if most.subsec_millis() == 0 {
-        return failed(SqlError::Deadline { seconds: most.as_secs() });
-    }
-    error(CANCELLED, format!("the statement took more than {} ms", most.as_millis()))
-}
-
 /// A statement that failed.
 pub fn failed(reason: SqlError) -> PgWireError {
     match &reason {
@@ -61,6 +51,7 @@ pub fn failed(reason: SqlError) -> PgWireError {
             error(LIMIT, reason.to_string())
         }
         SqlError::Refused(_) => error(REFUSED, reason.to_string()),
+        SqlError::NoTable { .. } => error("42P01", reason.to_string()),
         SqlError::Busy { .. } => error("53300", reason.to_string()),
         SqlError::Lake(cause) => {
             tracing::error!(error = cause as &dyn std::error::Error, "the lake could not be read");

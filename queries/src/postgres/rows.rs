@@ -8,7 +8,6 @@ use datafusion::arrow::compute::cast;
 use datafusion::arrow::datatypes::{
     DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
 };
-use datafusion::execution::SendableRecordBatchStream;
 use datafusion_postgres::arrow_pg::datatypes::arrow_schema_to_pg_fields;
 use datafusion_postgres::arrow_pg::encoder::{Encoder, encode_value};
 use datafusion_postgres::pgwire::api::Type;
@@ -20,12 +19,12 @@ use datafusion_postgres::pgwire::error::PgWireResult;
 use datafusion_postgres::pgwire::messages::data::DataRow;
 use futures::future::Either;
 use futures::{StreamExt, TryStreamExt, stream};
-use tokio::sync::{OwnedSemaphorePermit, mpsc};
+use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::errors::{self, PROTOCOL};
-use crate::sql::SqlError;
+use crate::sql::{self, SqlError};
 
 /// Bytes of rows that travel together from the workers to the connection,
 const CHUNK: usize = 128 << 10;
@@ -38,17 +37,11 @@ type Told = PgWireResult<Option<Vec<DataRow>>>;
 /// An answer under way, with its turn among the statements that run.
 pub struct Answer {
     /// The rows.
-    pub rows: SendableRecordBatchStream,
-    /// The right to run.
-    pub turn: OwnedSemaphorePermit,
+    pub rows: sql::Rows,
     /// The command's name in the closing message.
     pub tag: &'static str,
-    /// When it must be done.
-    pub until: Instant,
-    /// The time that it has for that.
-    pub given: Duration,
-    /// The most rows.
-    pub most: usize,
+    /// When it must be done, and the time that it was given.
+    pub deadline: (Instant, Duration),
 }
 
 /// The columns as clients get them: no dictionaries.
@@ -87,17 +80,16 @@ pub fn send(
     let fields = Arc::new(fields);
     let described = Arc::clone(&fields);
     let (sender, receiver) = mpsc::channel(CHUNKS);
-    let Answer { rows, turn, tag, until, given, most } = answer;
+    let Answer { rows, tag, deadline: (until, given) } = answer;
     // Dropped with the rows, it ends its task.
     let mut task = JoinSet::new();
     let work = async move {
-        let produced = timeout_at(until, produce(rows, &columns, &described, most, &sender)).await;
         // Others may run while this client takes what is left.
-        drop(turn);
+        let produced = timeout_at(until, produce(rows, &columns, &described, &sender)).await;
         let last = match produced {
             Ok(Ok(())) => Ok(None),
             Ok(Err(failed)) => Err(failed),
-            Err(_) => Err(errors::overdue(given)),
+            Err(_) => Err(errors::failed(SqlError::Deadline { given })),
         };
         // A client that is gone need not be told.
         let _ = sender.send(last).await;
@@ -131,21 +123,16 @@ async fn next(
 }
 
 async fn produce(
-    mut rows: SendableRecordBatchStream,
+    mut rows: sql::Rows,
     columns: &SchemaRef,
     fields: &Arc<Vec<FieldInfo>>,
-    most: usize,
     sender: &mpsc::Sender<Told>,
 ) -> PgWireResult<()> {
     let mut encoder = DataRowEncoder::new(Arc::clone(fields));
-    let (mut chunk, mut size, mut count) = (Vec::new(), 0, 0);
-    while let Some(batch) = rows.try_next().await.map_err(|error| errors::of_engine(&error))? {
+    let (mut chunk, mut size) = (Vec::new(), 0);
+    while let Some(batch) = rows.try_next().await.map_err(|error| errors::failed(error.into()))? {
         let arrays = as_described(&batch, columns)?;
         for row in 0..batch.num_rows() {
-            count += 1;
-            if count > most {
-                return Err(errors::failed(SqlError::TooManyRows { most }));
-            }
             let encoded = encode(&mut encoder, &arrays, row, columns, fields)?;
             size += encoded.data.len();
             chunk.push(encoded);

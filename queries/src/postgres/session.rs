@@ -227,11 +227,11 @@ impl Session {
     }
 
     /// A query's plan, which is within the rules.
-    async fn plan(&self, statement: Statement) -> PgWireResult<(SessionContext, LogicalPlan)> {
+    async fn plan(&self, statement: Statement) -> PgWireResult<(sql::Session, LogicalPlan)> {
         let seen = self.seen().await?;
         let statement = parser::Statement::Statement(Box::new(statement));
         let plan = seen.plan_parsed(statement).await.map_err(errors::failed)?;
-        Ok((seen.context().clone(), plan))
+        Ok((seen, plan))
     }
 
     /// Plans a text without running it; `of` takes from the plan what is wanted of it.
@@ -250,8 +250,8 @@ impl Session {
                 Read::Nothing => of(Planned::Nothing, None),
                 Read::Command(command) => of(Planned::Command(command), None),
                 Read::Query(statement) => {
-                    let (context, plan) = session.plan(*statement).await?;
-                    of(Planned::Query(plan), Some(&context))
+                    let (seen, plan) = session.plan(*statement).await?;
+                    of(Planned::Query(plan), Some(seen.context()))
                 }
             }
         });
@@ -290,7 +290,7 @@ impl Session {
             Read::Command(command) => return Ok(Begun::Command(command)),
             Read::Query(statement) => *statement,
         };
-        let (until, given) = self.deadline();
+        let deadline = self.deadline();
         let turn = Arc::clone(&shared.running).acquire_owned().await;
         let turn = turn.map_err(|closed| errors::failed(SqlError::Worker(closed.to_string())))?;
         let tag = match &statement {
@@ -298,16 +298,18 @@ impl Session {
             Statement::Explain { .. } => "EXPLAIN",
             _ => "SHOW",
         };
-        let (context, mut plan) = self.plan(statement).await?;
-        let answer = async {
-            if let Some(values) = values {
-                plan = plan.replace_params_with_values(&values)?;
-            }
-            context.execute_logical_plan(plan).await?.execute_stream().await
+        let (seen, mut plan) = self.plan(statement).await?;
+        if let Some(values) = values {
+            let bound = plan.replace_params_with_values(&values);
+            plan = bound.map_err(|error| errors::of_engine(&error))?;
+        }
+        let turn = sql::Turn {
+            until: Some(deadline),
+            most_rows: Some(shared.statements.max_rows),
+            places: vec![turn],
         };
-        let rows = answer.await.map_err(|error| errors::of_engine(&error))?;
-        let most = shared.statements.max_rows;
-        Ok(Begun::Rows(Answer { rows, turn, tag, until, given, most }))
+        let rows = seen.rows(plan, turn).await.map_err(errors::failed)?;
+        Ok(Begun::Rows(Answer { rows, tag, deadline }))
     }
 
     fn check_length(&self, text: &str) -> PgWireResult<()> {

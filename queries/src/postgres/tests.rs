@@ -144,6 +144,7 @@ async fn a_login_needs_tls_and_an_open_address_a_login() {
         certificate: None,
         authenticate,
         lake: Lake::open(folder.path().to_str().unwrap(), &settings).unwrap(),
+        funnels: onramp_schemas::funnel::builtin().into_iter().collect(),
         engine: engine::Options::default(),
         statements: sql::Limits::default(),
         limits: Limits::default(),

@@ -69,7 +69,7 @@ impl LakeSchema {
             Some(likely) => format!("did you mean {likely}?"),
             None => format!("there are {}", known.join(", ")),
         };
-        Err(SqlError::Refused(format!("there is no table {name:?}; {hint}")))
+        Err(SqlError::NoTable { name: name.to_owned(), hint })
     }
 
     /// A table of the lake, as far as the caller sees it.

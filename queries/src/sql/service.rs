@@ -6,18 +6,13 @@ use std::time::Duration;
 use arrow::array::{Array, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use datafusion::error::DataFusionError;
-use datafusion::logical_expr::LogicalPlan;
-use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use futures::{StreamExt, TryStreamExt, stream};
-use tokio::sync::{Semaphore, mpsc, oneshot};
+use futures::TryStreamExt;
+use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Rows, Session, Source, SqlError, session, text};
-use crate::access::{Caller, Scope};
-
-/// Batches that are ready before anybody takes them.
-const READY: usize = 2;
+use super::{Rows, Source, SqlError, Turn, session};
+use crate::access::Caller;
 
 /// What one statement may take.
 #[derive(Clone, Copy, Debug)]
@@ -58,15 +53,6 @@ pub struct Answer {
     pub batches: Vec<RecordBatch>,
 }
 
-/// What is to run.
-#[derive(Clone, Debug)]
-pub enum Ask {
-    /// A statement.
-    Text(String),
-    /// A plan of the session's own.
-    Plan(LogicalPlan),
-}
-
 /// Answers statements over one lake.
 #[derive(Debug)]
 pub struct Service {
@@ -91,90 +77,14 @@ impl Service {
         &self.limits
     }
 
-    /// A session for a caller of this scope, within the memory of one statement.
-    ///
-    /// # Errors
-    /// As [`session`].
-    pub fn session(&self, scope: &Scope) -> Result<Session, SqlError> {
-        session(&self.source, scope, Some(self.limits.memory_limit_bytes))
-    }
-
-    /// The rows of an answer, computed on the workers a little ahead of who takes them. Dropping them
-    /// ends the work.
-    ///
-    /// # Errors
-    /// A statement that is too long or may not run, too many at once, no first row in time. The rows
-    /// themselves end in an error where there are too many, or they take too long.
-    pub async fn rows(&self, session: Session, ask: Ask) -> Result<Rows, SqlError> {
-        let Limits { deadline, max_rows, .. } = self.limits;
-        self.check_length(&ask)?;
-        let busy = |_| SqlError::Busy { most: self.limits.max_concurrent };
-        let present = Arc::clone(&self.present).try_acquire_owned().map_err(busy)?;
-        let overdue = move || SqlError::Deadline { seconds: deadline.as_secs() };
-        let ends = Instant::now() + deadline;
-        let running = Arc::clone(&self.running);
-        let (told, schema) = oneshot::channel();
-        let (out, batches) = mpsc::channel(READY);
-        let mut working = JoinSet::new();
-        let work = async move {
-            // Until the work has really ended: work that does not let itself be ended keeps its place.
-            let (_present, _running) = (present, running.acquire_owned().await);
-            let answer = async {
-                let plan = match ask {
-                    Ask::Text(statement) => session.plan(&statement).await?,
-                    Ask::Plan(plan) => plan,
-                };
-                session.rows(plan).await
-            };
-            let mut rows = match answer.await {
-                Ok(rows) => rows,
-                Err(error) => return drop(told.send(Err(error))),
-            };
-            if told.send(Ok(rows.schema())).is_err() {
-                return;
-            }
-            while let Some(batch) = rows.next().await {
-                let last = batch.is_err();
-                if out.send(batch).await.is_err() || last {
-                    return;
-                }
-            }
-        };
-        working.spawn_on(work, &self.workers);
-        let schema = match timeout_at(ends, schema).await {
-            Err(_) => return Err(overdue()),
-            Ok(Err(_)) => return Err(ended(&mut working).await),
-            Ok(Ok(schema)) => schema?,
-        };
-        let handed = Handed { batches, working, rows: 0 };
-        let rows = stream::try_unfold(handed, move |mut handed| async move {
-            let Ok(batch) = timeout_at(ends, handed.batches.recv()).await else {
-                return Err(DataFusionError::from(overdue()));
-            };
-            let Some(batch) = batch.transpose()? else {
-                // The channel closes at the end of the rows, and where the worker came to an end.
-                return match handed.working.join_next().await {
-                    None | Some(Ok(())) => Ok(None),
-                    Some(Err(error)) => Err(SqlError::Worker(error.to_string()).into()),
-                };
-            };
-            handed.rows += batch.num_rows();
-            if handed.rows > max_rows {
-                return Err(SqlError::TooManyRows { most: max_rows }.into());
-            }
-            Ok(Some((batch, handed)))
-        });
-        Ok(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
-    }
-
     /// All rows of a caller's statement. Dropping the future ends the statement.
     ///
     /// # Errors
-    /// As [`Self::rows`], and an answer that is too large.
+    /// A statement that is too long or may not run, too many at once, too many rows or bytes, no answer
+    /// in time.
     pub async fn answer(&self, caller: Caller, statement: String) -> Result<Answer, SqlError> {
+        let mut rows = self.rows(caller, statement).await?;
         let most = self.limits.max_answer_bytes;
-        let session = self.session(&caller.scope)?;
-        let mut rows = self.rows(session, Ask::Text(statement)).await?;
         let (schema, mut batches, mut bytes) = (rows.schema(), Vec::new(), 0);
         while let Some(batch) = rows.try_next().await? {
             for column in batch.columns() {
@@ -188,28 +98,40 @@ impl Service {
         Ok(Answer { schema, batches })
     }
 
-    fn check_length(&self, ask: &Ask) -> Result<(), SqlError> {
-        let most = self.limits.max_statement_bytes.min(text::LONGEST);
-        match ask {
-            Ask::Text(text) if text.len() > most => {
-                Err(SqlError::TooLong { bytes: text.len(), most })
-            }
-            _ => Ok(()),
+    /// The rows of an answer, computed on the workers.
+    async fn rows(&self, caller: Caller, statement: String) -> Result<Rows, SqlError> {
+        let Limits { deadline, max_rows, max_concurrent, max_statement_bytes, .. } = self.limits;
+        let (bytes, most) = (statement.len(), max_statement_bytes);
+        if bytes > most {
+            return Err(SqlError::TooLong { bytes, most });
+        }
+        let busy = |_| SqlError::Busy { most: max_concurrent };
+        let present = Arc::clone(&self.present).try_acquire_owned().map_err(busy)?;
+        let ends = Instant::now() + deadline;
+        let (source, memory) = (self.source.clone(), self.limits.memory_limit_bytes);
+        let running = Arc::clone(&self.running);
+        // Dropped with this future, it ends its task.
+        let mut work = JoinSet::new();
+        let begin = async move {
+            let running = running.acquire_owned().await.map_err(|closed| worker(&closed))?;
+            let session = session(&source, &caller.scope, Some(memory))?;
+            let turn = Turn {
+                until: Some((ends, deadline)),
+                most_rows: Some(max_rows),
+                places: vec![present, running],
+            };
+            let plan = session.plan(&statement).await?;
+            session.rows(plan, turn).await
+        };
+        work.spawn_on(begin, &self.workers);
+        match timeout_at(ends, work.join_next()).await {
+            Ok(Some(Ok(rows))) => rows,
+            Ok(Some(Err(ended))) => Err(worker(&ended)),
+            Ok(None) | Err(_) => Err(SqlError::Deadline { given: deadline }),
         }
     }
 }
 
-/// Rows on their way, and the work that makes them: it ends with them.
-struct Handed {
-    batches: mpsc::Receiver<Result<RecordBatch, DataFusionError>>,
-    working: JoinSet<()>,
-    rows: usize,
-}
-
-/// How a task ended that did not say so.
-async fn ended(working: &mut JoinSet<()>) -> SqlError {
-    match working.join_next().await {
-        Some(Err(error)) => SqlError::Worker(error.to_string()),
-        _ => SqlError::Worker("it ended without an answer".to_owned()),
-    }
+fn worker(ended: &dyn std::error::Error) -> SqlError {
+    SqlError::Worker(ended.to_string())
 }

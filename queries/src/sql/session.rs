@@ -9,6 +9,7 @@ use datafusion::sql::parser::Statement;
 
 use super::moment::Moment;
 use super::schema::{Described, LakeSchema};
+use super::turn::{self, Turn};
 use super::{Rows, Source, SqlError, allow, functions, text};
 use crate::access::Scope;
 
@@ -115,13 +116,16 @@ impl Session {
         allow::verify(plan, self.confined)
     }
 
-    /// The rows of a plan, as they are computed.
+    /// The rows of a plan, computed a little ahead of who takes them, until they are dropped or their
+    /// turn is over.
     ///
     /// # Errors
-    /// A plan that may not run, or that the engine cannot run.
-    pub async fn rows(&self, plan: LogicalPlan) -> Result<Rows, SqlError> {
+    /// A plan that may not run, or that the engine cannot run. The rows themselves end in an error where
+    /// there are too many, or they take too long.
+    pub async fn rows(&self, plan: LogicalPlan, turn: Turn) -> Result<Rows, SqlError> {
         self.verify(&plan)?;
         let frame = self.context.execute_logical_plan(plan).await?;
-        Ok(frame.execute_stream().await?)
+        let context = Arc::new(frame.task_ctx());
+        Ok(turn::take(turn, frame.create_physical_plan().await?, context)?)
     }
 }

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use onramp_queries::access::Caller;
-use onramp_queries::sql::{Session, Source, session};
+use onramp_queries::sql::{Session, Source, Turn, session};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
@@ -112,7 +112,7 @@ impl Prompt {
         let answer = async {
             let session = new_session(&self.source)?;
             let plan = session.plan(statement).await?;
-            rows::print(self.format, session.rows(plan).await?).await
+            rows::print(self.format, session.rows(plan, Turn::default()).await?).await
         };
         tokio::select! {
             answered = answer => {
