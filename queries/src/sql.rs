@@ -13,7 +13,9 @@ mod schema;
 mod service;
 mod session;
 mod text;
+mod through;
 mod turn;
+mod unnest;
 mod views;
 
 #[cfg(test)]

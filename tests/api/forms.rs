@@ -171,7 +171,7 @@ fn whatever_is_wrong_is_a_problem_with_a_code() {
         "application/sql",
     );
     sql("application/json", "SELECT 1").is_problem(400, "invalid_request", "statement");
-    sql("application/sql", "SELEC 1").is_problem(400, "invalid_statement", "SELECT");
+    sql("application/sql", "SELEC 1").is_problem(400, "invalid_statement", "SELEC");
     sql("application/sql", "DELETE FROM events").is_problem(400, "refused_statement", "Delete");
     let long = format!("SELECT '{}'", "x".repeat(300 << 10));
     sql("application/sql", &long).is_problem(413, "statement_too_long", "bytes");

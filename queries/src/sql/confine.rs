@@ -5,23 +5,20 @@
 //! of a column with a constant, which cannot fail, help to leave out files.
 
 use std::collections::BTreeSet;
-use std::fmt;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use datafusion::catalog::{Session, TableProvider};
-use datafusion::common::tree_node::TreeNodeRecursion;
 use datafusion::common::{DFSchema, Result};
 use datafusion::datasource::TableType;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{Expr, Operator, TableProviderFilterPushDown, col, lit};
 use datafusion::physical_expr::PhysicalExpr;
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::filter::FilterExec;
 use datafusion::physical_plan::projection::ProjectionExec;
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
 
+use super::through::through;
 use crate::access::Scope;
 
 /// What `scope` lets see of a table.
@@ -95,7 +92,7 @@ impl TableProvider for Confined {
             true => own,
             false => first(wanted.len(), own)?,
         };
-        Ok(Arc::new(Barrier { own }))
+        Ok(through("Barrier", own, |rows| rows))
     }
 }
 
@@ -122,68 +119,5 @@ fn is_comparison(filter: &Expr) -> bool {
         Expr::InList(it) => plain(&it.expr) && it.list.iter().all(plain),
         Expr::IsNull(it) | Expr::IsNotNull(it) => plain(it),
         _ => false,
-    }
-}
-
-/// Hands rows on and lets nothing through to where they come from.
-#[derive(Debug)]
-struct Barrier {
-    own: Arc<dyn ExecutionPlan>,
-}
-
-impl DisplayAs for Barrier {
-    fn fmt_as(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter) -> fmt::Result {
-        write!(formatter, "Barrier")
-    }
-}
-
-impl ExecutionPlan for Barrier {
-    fn name(&self) -> &str {
-        "Barrier"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.own.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.own]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self { own: children.swap_remove(0) }))
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(
-            children,
-            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
-        )
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        self.own.execute(partition, context)
     }
 }

@@ -5,7 +5,7 @@
 
 mod concatenate;
 mod series;
-mod size;
+pub(super) mod size;
 
 #[cfg(test)]
 mod tests;
@@ -28,8 +28,10 @@ use datafusion::prelude::SessionContext;
 use super::SqlError;
 use size::Size;
 
+/// The most bytes of a value that stands for all rows: it is copied to each of a batch.
+const MOST_OF_CONSTANT: usize = 64 << 10;
 /// The most bytes that one call may make of a batch.
-const MOST_OF_BATCH: u64 = 64 << 20;
+pub(super) const MOST_OF_BATCH: u64 = 16 << 20;
 
 /// Puts a bound around every function that may make more than it is given.
 ///
@@ -147,13 +149,20 @@ impl ScalarUDFImpl for Bounded {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let bounds = self.size.of_rows(&args)?;
         let largest = bounds.iter().copied().max().unwrap_or_default();
-        if largest > self.size.most_of_value() {
-            return Err(self.too_large(largest, self.size.most_of_value()));
+        let most = self.size.most_of_value();
+        if largest > most {
+            return Err(self.too_large(largest, most));
         }
         let all = bounds.iter().fold(0_u64, |sum, &bound| sum.saturating_add(bound));
-        if all <= MOST_OF_BATCH {
-            return self.inner.invoke_with_args(args);
+        if all > MOST_OF_BATCH {
+            return self.in_pieces(&args, &bounds);
         }
-        self.in_pieces(&args, &bounds)
+        let made = self.inner.invoke_with_args(args)?;
+        match &made {
+            ColumnarValue::Scalar(value) if value.size() > MOST_OF_CONSTANT => {
+                Err(self.too_large(value.size() as u64, MOST_OF_CONSTANT as u64))
+            }
+            _ => Ok(made),
+        }
     }
 }

@@ -121,7 +121,7 @@ impl LakeSchema {
             _ => {
                 let name = name.strip_prefix(SESSIONS_OF)?;
                 let funnel = funnels.iter().find(|funnel| funnel.name == name)?;
-                Some(View::Sessions(funnel.clone()))
+                Some(View::Sessions(Box::new(funnel.clone())))
             }
         }
     }

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use datafusion::catalog::SchemaProvider;
+use datafusion::common::TableReference;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement;
@@ -100,7 +101,10 @@ impl Session {
         let plan = match state.statement_to_plan(statement).await {
             Ok(plan) => plan,
             Err(error) => {
-                tables.iter().try_for_each(|table| self.schema.check(table))?;
+                let functions = state.table_functions();
+                let is_function = |it: &TableReference| functions.contains_key(it.table());
+                let mut tables = tables.iter().filter(|table| !is_function(table));
+                tables.try_for_each(|table| self.schema.check(table))?;
                 return Err(error.into());
             }
         };

@@ -38,7 +38,7 @@ pub(super) const STAGES: &str = "funnel_stages";
 #[derive(Clone, Debug)]
 pub(super) enum View {
     /// A funnel's sessions.
-    Sessions(Funnel),
+    Sessions(Box<Funnel>),
     /// The sessions of funnels.
     AllSessions(Arc<[Funnel]>),
     /// The days of funnels.
@@ -150,6 +150,9 @@ struct Planned {
     schema: SchemaRef,
 }
 
+/// The SQL behind a view of a funnel, as of an instant.
+type Statement = fn(&Funnel, i64) -> String;
+
 /// Which rows a plan reads: its columns do not depend on them.
 #[derive(Clone, Copy)]
 enum Rows {
@@ -160,8 +163,8 @@ enum Rows {
 impl Planned {
     /// `only`: of this funnel alone, where the view is of several.
     async fn plan(&self, only: Option<&str>, rows: Rows) -> Result<LogicalPlan> {
-        let (funnels, statement): (&[Funnel], fn(&Funnel, i64) -> String) = match &self.view {
-            View::Sessions(funnel) => (std::slice::from_ref(funnel), sessions_statement),
+        let (funnels, statement): (&[Funnel], Statement) = match &self.view {
+            View::Sessions(funnel) => (std::slice::from_ref(&**funnel), sessions_statement),
             View::AllSessions(funnels) => (funnels, any_sessions_statement),
             View::Days(funnels) | View::Stages(funnels) => (funnels, days_statement),
         };
@@ -179,12 +182,7 @@ impl Planned {
         all.ok_or_else(|| SqlError::Refused("no funnel is known".to_owned()).into())
     }
 
-    async fn of(
-        &self,
-        funnel: &Funnel,
-        statement: fn(&Funnel, i64) -> String,
-        rows: Rows,
-    ) -> Result<LogicalPlan> {
+    async fn of(&self, funnel: &Funnel, statement: Statement, rows: Rows) -> Result<LogicalPlan> {
         let Folded { sessions, as_of } = match rows {
             Rows::None => Folded { sessions: None, as_of: 0 },
             Rows::All => self.moment.folded(funnel).await?,

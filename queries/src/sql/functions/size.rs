@@ -1,14 +1,15 @@
 //! How large what a function makes can become, from its arguments.
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, OffsetSizeTrait};
+use arrow::buffer::OffsetBuffer;
 use arrow::compute::cast;
 use arrow::compute::kernels::length::length;
-use arrow::datatypes::{DataType, Int64Type, IntervalUnit, TimeUnit};
+use arrow::datatypes::{DataType, IntervalUnit, TimeUnit, UInt64Type};
 use datafusion::common::{Result, ScalarValue};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs};
 
 /// The functions that may make more than they are given, and how much.
-pub(super) const GROWING: [(&str, Size); 15] = [
+pub const GROWING: [(&str, Size); 19] = [
     ("repeat", Size { bytes: repeated, large: false }),
     ("lpad", Size { bytes: padded, large: false }),
     ("rpad", Size { bytes: padded, large: false }),
@@ -23,18 +24,22 @@ pub(super) const GROWING: [(&str, Size); 15] = [
     ("array_resize", Size { bytes: resized, large: false }),
     ("range", Size { bytes: series, large: false }),
     ("generate_series", Size { bytes: series, large: false }),
+    ("array_to_string", Size { bytes: listed, large: true }),
+    ("array_replace", Size { bytes: element_replaced, large: true }),
+    ("array_replace_n", Size { bytes: element_replaced, large: true }),
+    ("array_replace_all", Size { bytes: element_replaced, large: true }),
     // Its time is the product of the lengths.
     ("levenshtein", Size { bytes: compared, large: true }),
 ];
 
-/// Bytes of an element of a list, roughly.
-const ELEMENT: u64 = 16;
+/// Bytes of a value that is no text, roughly.
+pub const ELEMENT: u64 = 16;
 /// Bytes of a character, at most.
 const CHARACTER: u64 = 4;
 
 /// How large one value that a function makes may become.
 #[derive(Clone, Copy, Debug)]
-pub(super) struct Size {
+pub struct Size {
     /// Bytes, from a row's arguments: a text's bytes, a list's elements, a number itself; instants and
     /// spans of time in nanoseconds.
     bytes: fn(&[i128]) -> i128,
@@ -46,11 +51,11 @@ impl Size {
     /// Of what puts its arguments one after the other.
     pub(super) const JOINED: Self = Self { bytes: joined, large: true };
 
-    /// The most bytes of one value: it may be copied to every row of a batch.
+    /// The most bytes of one value.
     pub(super) fn most_of_value(self) -> u64 {
         match self.large {
             true => 2 << 20,
-            false => 64 << 10,
+            false => 8 << 10,
         }
     }
 
@@ -82,12 +87,9 @@ fn measure(value: &ColumnarValue) -> Result<Measured> {
     Ok(match value {
         ColumnarValue::Scalar(scalar) => Measured::Constant(of_scalar(scalar)?),
         ColumnarValue::Array(array) => match array.data_type() {
-            DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => {
-                Measured::Rows(lengths(array.as_ref())?)
+            kind if kind.is_string() || kind.is_nested() => {
+                Measured::Rows(weights(array.as_ref())?.into_iter().map(i128::from).collect())
             }
-            DataType::List(_) | DataType::LargeList(_) => Measured::Rows(
-                lengths(array.as_ref())?.into_iter().map(|it| it * i128::from(ELEMENT)).collect(),
-            ),
             _ => {
                 let row = |row| of_scalar(&ScalarValue::try_from_array(array.as_ref(), row)?);
                 Measured::Rows((0..array.len()).map(row).collect::<Result<_>>()?)
@@ -96,10 +98,47 @@ fn measure(value: &ColumnarValue) -> Result<Measured> {
     })
 }
 
-fn lengths(array: &dyn Array) -> Result<Vec<i128>> {
-    let lengths = cast(&length(array)?, &DataType::Int64)?;
-    let lengths = lengths.as_primitive::<Int64Type>();
-    Ok(lengths.iter().map(|length| length.map_or(0, i128::from)).collect())
+/// Bytes of each row, roughly: a text's length, a list's elements and what is in them.
+pub fn weights(array: &dyn Array) -> Result<Vec<u64>> {
+    Ok(match array.data_type() {
+        kind if kind.is_string() || kind.is_binary() => {
+            let lengths = cast(&length(array)?, &DataType::UInt64)?;
+            let lengths = lengths.as_primitive::<UInt64Type>();
+            lengths.iter().map(Option::unwrap_or_default).collect()
+        }
+        DataType::List(_) => {
+            let list = array.as_list::<i32>();
+            summed(list.offsets(), list.values())?
+        }
+        DataType::LargeList(_) => {
+            let list = array.as_list::<i64>();
+            summed(list.offsets(), list.values())?
+        }
+        DataType::Map(..) => {
+            let map = array.as_map();
+            summed(map.offsets(), map.entries())?
+        }
+        DataType::Struct(_) => {
+            let mut sums = vec![0; array.len()];
+            for field in array.as_struct().columns() {
+                for (sum, weight) in sums.iter_mut().zip(weights(field.as_ref())?) {
+                    *sum += weight;
+                }
+            }
+            sums
+        }
+        DataType::Dictionary(_, values) => weights(&cast(&array.slice(0, array.len()), values)?)?,
+        _ => vec![ELEMENT; array.len()],
+    })
+}
+
+fn summed<O: OffsetSizeTrait>(offsets: &OffsetBuffer<O>, values: &dyn Array) -> Result<Vec<u64>> {
+    let weights = weights(values)?;
+    let list = |ends: &[O]| {
+        let elements = &weights[ends[0].as_usize()..ends[1].as_usize()];
+        elements.iter().fold(0, |sum, weight| sum + ELEMENT + weight)
+    };
+    Ok(offsets.windows(2).map(list).collect())
 }
 
 /// What one value counts as.
@@ -120,7 +159,9 @@ pub(super) fn of_scalar(value: &ScalarValue) -> Result<i128> {
             let days = i128::from(span.months) * 28 + i128::from(span.days);
             days * DAY + i128::from(span.nanoseconds)
         }),
-        ScalarValue::List(list) => i128::from(ELEMENT) * list.values().len() as i128,
+        other if other.data_type().is_nested() => {
+            weights(&other.to_array()?)?.first().map_or(0, |&weight| i128::from(weight))
+        }
         other => match other.data_type() {
             kind if kind.is_integer() => number(1)?,
             DataType::Date32 => match other {
@@ -169,6 +210,18 @@ fn replaced(values: &[i128]) -> i128 {
 fn pattern_replaced(values: &[i128]) -> i128 {
     let (text, to) = (at(values, 0), at(values, 2));
     text.saturating_add((text + 1).saturating_mul(to)).saturating_add(text.saturating_mul(to / 2))
+}
+
+/// A list as text: elements are digits where they are no text.
+fn listed(values: &[i128]) -> i128 {
+    let elements = at(values, 0) / i128::from(ELEMENT);
+    let between = at(values, 1).saturating_add(at(values, 2)).saturating_add(24);
+    at(values, 0).saturating_add(elements.saturating_mul(between))
+}
+
+fn element_replaced(values: &[i128]) -> i128 {
+    let elements = at(values, 0) / i128::from(ELEMENT);
+    at(values, 0).saturating_add(elements.saturating_mul(at(values, 2).max(i128::from(ELEMENT))))
 }
 
 fn translated(values: &[i128]) -> i128 {

@@ -167,3 +167,40 @@ async fn who_comes_when_all_places_are_taken_is_told_so() {
     let answer = service.answer(Caller::local(), "SELECT 1".to_owned()).await;
     assert!(matches!(answer, Err(SqlError::Busy { most: 1 })), "{answer:?}");
 }
+
+#[tokio::test]
+async fn rows_that_are_copied_are_counted_before() {
+    let wide = (0..41).map(|n| format!("repeat('x', 8000) AS c{n}")).collect::<Vec<_>>().join(", ");
+    let nested = format!("make_array({})", vec!["range(1000)"; 9].join(", "));
+    for (statement, words) in [
+        (format!("SELECT {wide} FROM generate_series(1, 1000000)"), "more than 40"),
+        (
+            "SELECT array_to_string(range(1000), repeat('x', 8000)) FROM generate_series(1, 2)".to_owned(),
+            "would make",
+        ),
+        ("SELECT array_replace_all(range(1000), 1, repeat('x', 8000)) FROM generate_series(1, 2)".to_owned(), "array"),
+        (
+            "SELECT repeat('x', 8000 + value % 2), unnest(range(900)), repeat('y', 8000 - value % 2), \
+             repeat('z', 8000 - value % 2) FROM generate_series(1, 10)"
+                .to_owned(),
+            "unnest would make",
+        ),
+        (
+            "SELECT array_agg(value) OVER (ORDER BY value) FROM generate_series(1, 1000000)".to_owned(),
+            "array_agg is not answered over a window",
+        ),
+        (
+            "SELECT median(value) OVER (ORDER BY value) FROM generate_series(1, 1000000)".to_owned(),
+            "whole partitions only",
+        ),
+        (format!("SELECT array_repeat({nested}, 100) FROM generate_series(1, 2)"), "would make"),
+    ] {
+        let refused = planned(&statement).await.unwrap_err();
+        assert!(refused.contains(words), "{statement:.60}…: {refused:.300}");
+    }
+    let unnested = "SELECT unnest(range(100 + value % 2)), repeat('x', 8000 + value % 2) FROM generate_series(1, 1000)";
+    assert_eq!(planned(unnested).await, Ok(100_500), "in pieces");
+    let median =
+        "SELECT value, median(value) OVER (PARTITION BY value % 3) FROM generate_series(1, 9)";
+    assert_eq!(planned(median).await, Ok(9));
+}

@@ -2,25 +2,24 @@
 
 use std::fmt;
 use std::hash::{Hash, Hasher};
-use std::pin::Pin;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema};
 use datafusion::common::Result;
-use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
-use datafusion::execution::{RecordBatchStream, SendableRecordBatchStream, TaskContext};
+use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::logical_expr::ColumnarValue;
 use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::coop::make_cooperative;
-use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::joins::utils::JoinFilter;
 use datafusion::physical_plan::joins::{HashJoinExec, NestedLoopJoinExec};
-use datafusion::physical_plan::{DisplayAs, DisplayFormatType, ExecutionPlan, PlanProperties};
-use futures::{Stream, StreamExt};
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
+use futures::StreamExt;
 
 use super::Term;
+use crate::sql::through::through;
+use crate::sql::unnest::in_pieces;
 
 /// The plan whose operators ask.
 pub(super) fn watched(
@@ -32,9 +31,15 @@ pub(super) fn watched(
         if node.children().is_empty() {
             return Ok(Transformed::no(node));
         }
-        let inner = asking_join(&node, term)?.unwrap_or(node);
+        let node = in_pieces(asking_join(&node, term)?.unwrap_or(node))?;
         let term = Arc::clone(term);
-        Ok(Transformed::yes(Arc::new(Watched { inner, term }) as Arc<dyn ExecutionPlan>))
+        let watched = through("Watched", node, move |rows| {
+            let (schema, term) = (rows.schema(), Arc::clone(&term));
+            let rows = rows.map(move |batch| term.ask().and(batch));
+            // Gives way now and then, however many batches are ready.
+            make_cooperative(Box::pin(RecordBatchStreamAdapter::new(schema, rows)))
+        });
+        Ok(Transformed::yes(watched))
     };
     Ok(plan.transform_up(watch)?.data)
 }
@@ -64,94 +69,6 @@ fn asking_join(
         return Ok(Some(Arc::new(join)));
     }
     Ok(None)
-}
-
-/// An operator that asks before each batch, and gives way now and then.
-#[derive(Debug)]
-struct Watched {
-    inner: Arc<dyn ExecutionPlan>,
-    term: Arc<Term>,
-}
-
-impl DisplayAs for Watched {
-    fn fmt_as(&self, _: DisplayFormatType, formatter: &mut fmt::Formatter) -> fmt::Result {
-        write!(formatter, "Watched")
-    }
-}
-
-impl ExecutionPlan for Watched {
-    fn name(&self) -> &str {
-        "Watched"
-    }
-
-    fn properties(&self) -> &Arc<PlanProperties> {
-        self.inner.properties()
-    }
-
-    fn maintains_input_order(&self) -> Vec<bool> {
-        vec![true]
-    }
-
-    fn children(&self) -> Vec<&Arc<dyn ExecutionPlan>> {
-        vec![&self.inner]
-    }
-
-    fn apply_expressions(
-        &self,
-        _: &mut dyn FnMut(&Arc<dyn PhysicalExpr>) -> Result<TreeNodeRecursion>,
-    ) -> Result<TreeNodeRecursion> {
-        Ok(TreeNodeRecursion::Continue)
-    }
-
-    fn replace_children(
-        self: Arc<Self>,
-        mut children: Vec<Arc<dyn ExecutionPlan>>,
-        _: ReplaceChildrenOptions,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        Ok(Arc::new(Self { inner: children.swap_remove(0), term: Arc::clone(&self.term) }))
-    }
-
-    fn with_new_children(
-        self: Arc<Self>,
-        children: Vec<Arc<dyn ExecutionPlan>>,
-    ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.replace_children(
-            children,
-            ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute),
-        )
-    }
-
-    fn execute(
-        &self,
-        partition: usize,
-        context: Arc<TaskContext>,
-    ) -> Result<SendableRecordBatchStream> {
-        let rows = self.inner.execute(partition, context)?;
-        Ok(make_cooperative(Box::pin(Asked { rows, term: Arc::clone(&self.term) })))
-    }
-}
-
-/// Batches each of which is asked for.
-struct Asked {
-    rows: SendableRecordBatchStream,
-    term: Arc<Term>,
-}
-
-impl Stream for Asked {
-    type Item = Result<RecordBatch>;
-
-    fn poll_next(mut self: Pin<&mut Self>, context: &mut Context) -> Poll<Option<Self::Item>> {
-        if let Err(over) = self.term.ask() {
-            return Poll::Ready(Some(Err(over)));
-        }
-        self.rows.poll_next_unpin(context)
-    }
-}
-
-impl RecordBatchStream for Asked {
-    fn schema(&self) -> SchemaRef {
-        self.rows.schema()
-    }
 }
 
 /// A condition that asks before it is looked at.
