@@ -19,6 +19,9 @@ use pool::{HeadroomPool, SharePool};
 /// Name of the catalogue that a session's tables are in.
 pub const CATALOG: &str = "onramp";
 
+/// Bytes that a share may spill for each that it may hold.
+pub const SPILLED: u64 = 16;
+
 /// How much of the machine the engine may use.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -45,6 +48,7 @@ impl Default for Options {
 pub struct Engine {
     runtime: Arc<RuntimeEnv>,
     config: SessionConfig,
+    spill_dir: Option<PathBuf>,
 }
 
 impl Engine {
@@ -53,13 +57,9 @@ impl Engine {
     /// # Errors
     /// When the spill folder cannot be used.
     pub fn new(options: &Options) -> Result<Self, ComputeError> {
-        let mode = match &options.spill_dir {
-            Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
-            None => DiskManagerMode::OsTmpDirectory,
-        };
         let runtime = RuntimeEnvBuilder::new()
             .with_memory_pool(Arc::new(HeadroomPool::new(options.memory_limit_bytes)))
-            .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(mode))
+            .with_disk_manager_builder(disk(options.spill_dir.as_ref()))
             .build_arc()
             .map_err(|source| ComputeError::query("start the query engine", source))?;
         let config = SessionConfig::new()
@@ -68,11 +68,11 @@ impl Engine {
             .with_information_schema(true)
             .set_bool("datafusion.sql_parser.map_string_types_to_utf8view", false);
         let config = sized(config, options.memory_limit_bytes);
-        Ok(Self { runtime, config })
+        Ok(Self { runtime, config, spill_dir: options.spill_dir.clone() })
     }
 
     /// An engine whose sessions together hold at most `bytes` of this one's memory, and fail when they
-    /// want more, or when others hold the rest. It shares all else.
+    /// want more, when others hold the rest, or when they spill more than [`SPILLED`] times as much.
     ///
     /// # Errors
     /// When the engine cannot be started.
@@ -80,9 +80,13 @@ impl Engine {
         let pool = SharePool::new(&self.runtime.memory_pool, bytes);
         let runtime = RuntimeEnvBuilder::from_runtime_env(&self.runtime)
             .with_memory_pool(Arc::new(pool))
+            .with_disk_manager_builder(
+                disk(self.spill_dir.as_ref()).with_max_temp_directory_size(bytes as u64 * SPILLED),
+            )
             .build_arc()
             .map_err(|source| ComputeError::query("start the query engine", source))?;
-        Ok(Self { runtime, config: sized(self.config.clone(), bytes) })
+        let config = sized(self.config.clone(), bytes);
+        Ok(Self { runtime, config, spill_dir: self.spill_dir.clone() })
     }
 
     /// A new session that can read this lake; it shares the engine's memory pool.
@@ -103,6 +107,13 @@ impl Engine {
         functions::register(&context);
         context
     }
+}
+
+fn disk(spill_dir: Option<&PathBuf>) -> DiskManagerBuilder {
+    DiskManagerBuilder::default().with_mode(match spill_dir {
+        Some(folder) => DiskManagerMode::Directories(vec![folder.clone()]),
+        None => DiskManagerMode::OsTmpDirectory,
+    })
 }
 
 /// Settings that depend on the memory.

@@ -29,9 +29,6 @@ use std::time::Duration;
 
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::pgwire::api::{ConnectionManager, RandomPidSecretKeyGenerator};
-use onramp_compute::engine;
-use onramp_lake::Lake;
-use onramp_schemas::funnel::Funnel;
 use thiserror::Error;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
@@ -120,12 +117,8 @@ pub struct Options {
     pub certificate: Option<Certificate>,
     /// Who knows the tokens; without one everybody is [`crate::access::Caller::local`].
     pub authenticate: Option<Arc<dyn Authenticate>>,
-    /// The lake.
-    pub lake: Lake,
-    /// The funnels that sessions are seen by.
-    pub funnels: Arc<[Funnel]>,
-    /// The query engine of each connection.
-    pub engine: engine::Options,
+    /// What statements are asked of.
+    pub source: sql::Source,
     /// What a statement may take.
     pub statements: sql::Limits,
     /// What connections may take.
@@ -142,9 +135,7 @@ pub struct Server {
 
 /// What all connections share.
 struct Shared {
-    lake: Lake,
-    funnels: Arc<[Funnel]>,
-    engine: engine::Options,
+    source: sql::Source,
     statements: sql::Limits,
     limits: Limits,
     tls: Option<TlsAcceptor>,
@@ -172,13 +163,11 @@ impl Server {
         if options.authenticate.is_some() && tls.is_none() {
             return Err(PostgresError::NoTls);
         }
-        let catalog = Catalog::new(&options.lake, &options.funnels, &options.engine).await?;
+        let catalog = Catalog::new(&options.source).await?;
         let bound = TcpListener::bind(address).await;
         let listener = bound.map_err(|source| PostgresError::Bind { address, source })?;
         let shared = Arc::new(Shared {
-            lake: options.lake,
-            funnels: options.funnels,
-            engine: options.engine,
+            source: options.source,
             running: Arc::new(Semaphore::new(options.statements.max_concurrent)),
             statements: options.statements,
             limits: options.limits,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
-use onramp_compute::engine;
+use onramp_compute::{Engine, engine};
 use onramp_queries::postgres::{Certificate, Limits, Options, Server};
 use onramp_queries::sql;
 use tokio::runtime::Handle;
@@ -45,22 +45,26 @@ pub async fn start(
     let listen = listen.parse().with_context(|| {
         format!("postgres.listen {listen:?} is no address; write 127.0.0.1:5432")
     })?;
+    let memory_limit_bytes = postgres.memory_limit_mb << 20;
     let lake = context.lake()?;
     let funnels = context.funnels(&lake).await?;
     let server = Server::bind(Options {
         listen,
         certificate: certificate(postgres)?,
         authenticate: None,
-        lake,
-        funnels: funnels.iter().map(|(funnel, _)| funnel.clone()).collect(),
-        engine: engine::Options {
-            memory_limit_bytes: postgres.memory_limit_mb << 20,
-            ..context.engine_options()
+        source: sql::Source {
+            lake,
+            engine: Engine::new(&engine::Options {
+                memory_limit_bytes: memory_limit_bytes * postgres.max_concurrent.max(1),
+                ..context.engine_options()
+            })?,
+            funnels: funnels.iter().map(|(funnel, _)| funnel.clone()).collect(),
         },
         statements: sql::Limits {
             deadline: Duration::from_secs(postgres.deadline_seconds),
             max_rows: postgres.max_rows,
             max_concurrent: postgres.max_concurrent,
+            memory_limit_bytes,
             ..sql::Limits::default()
         },
         limits: Limits {

@@ -77,10 +77,13 @@ pub async fn serve(context: &Context, consumes: Consumes) -> anyhow::Result<Endi
     let health = Health::default();
     let shutdown = CancellationToken::new();
     let operations = Operations::start()?;
-    let workers = Workers::start()?;
-    let wire = postgres::start(context, workers.handle(), &shutdown).await?;
-    let routes =
-        analytics(context, &lake, &workers).await?.merge(operations.router(health.clone()));
+    let workers = Workers::start(0)?;
+    // A statement's work may not give way for as long as its deadline lets it: there is a thread for each.
+    let statements = sql::Limits::default().max_concurrent + config.postgres.max_concurrent;
+    let statements = Workers::start(statements * context.engine_options().target_partitions)?;
+    let wire = postgres::start(context, statements.handle(), &shutdown).await?;
+    let routes = analytics(context, &lake, &workers, &statements).await?;
+    let routes = routes.merge(operations.router(health.clone()));
     let address = listener.local_addr()?;
     tracing::info!(%address, lake = lake.root(), "serving at /api/v1");
     let limits = server_options(config);
@@ -130,11 +133,15 @@ pub async fn serve(context: &Context, consumes: Consumes) -> anyhow::Result<Endi
 }
 
 /// The routes of analytics and SQL.
-async fn analytics(context: &Context, lake: &Lake, workers: &Workers) -> anyhow::Result<Router> {
+async fn analytics(
+    context: &Context,
+    lake: &Lake,
+    workers: &Workers,
+    statements: &Workers,
+) -> anyhow::Result<Router> {
     let (config, engine) = (context.config(), context.engine()?);
     let funnels = context.funnels(lake).await?;
     funnels.get(&config.report.funnel)?;
-    let workers = workers.handle();
     let seen = funnels.iter().map(|(funnel, _)| funnel.clone()).collect();
     let routes = api::router(api::Options {
         lake: lake.clone(),
@@ -148,9 +155,9 @@ async fn analytics(context: &Context, lake: &Lake, workers: &Workers) -> anyhow:
         sql: sql::Service::new(
             sql::Source { lake: lake.clone(), engine, funnels: seen },
             sql::Limits::default(),
-            workers.clone(),
+            statements.handle(),
         ),
-        workers,
+        workers: workers.handle(),
     });
     Ok(routes.layer(Extension(Caller::local())))
 }

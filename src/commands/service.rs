@@ -81,9 +81,11 @@ impl Operations {
 pub struct Workers(Option<Runtime>);
 
 impl Workers {
-    /// Starts its threads.
-    pub fn start() -> anyhow::Result<Self> {
+    /// Starts its threads, at least so many and as many as there are cores.
+    pub fn start(threads: usize) -> anyhow::Result<Self> {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
         let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads.max(cores))
             .thread_name("worker")
             .enable_all()
             .build()

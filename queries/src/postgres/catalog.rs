@@ -23,16 +23,13 @@ use datafusion_postgres::datafusion_pg_catalog::pg_catalog::context::EmptyContex
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::generate_series_arg_coercion::CoerceIntArgsToBigInt;
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::oid_type_planner::PgOidTypePlanner;
 use datafusion_postgres::datafusion_pg_catalog::setup_pg_catalog;
-use onramp_compute::engine::{self, Engine};
-use onramp_lake::Lake;
-use onramp_schemas::funnel::Funnel;
 
 use super::settings::Settings;
 use crate::access::Scope;
 use crate::sql::{self, SqlError};
 
 /// The database, as clients see it; also the name of the engine's catalogue.
-const DATABASE: &str = engine::CATALOG;
+const DATABASE: &str = onramp_compute::engine::CATALOG;
 /// The schema of the views.
 const SCHEMA: &str = "public";
 /// PostgreSQL's own tables.
@@ -82,18 +79,12 @@ impl SchemaProvider for Tables {
 }
 
 impl Catalog {
-    /// Looks at the views of `lake`.
+    /// Looks at the views of a lake.
     ///
     /// # Errors
     /// The lake cannot be read.
-    pub async fn new(
-        lake: &Lake,
-        funnels: &Arc<[Funnel]>,
-        engine: &engine::Options,
-    ) -> std::result::Result<Self, SqlError> {
-        let (lake, funnels) = (lake.clone(), Arc::clone(funnels));
-        let source = sql::Source { lake, engine: Engine::new(engine)?, funnels };
-        let session = sql::session(&source, &Scope::Everything, None)?;
+    pub async fn new(source: &sql::Source) -> std::result::Result<Self, SqlError> {
+        let session = sql::session(source, &Scope::Everything, None)?;
         let made = async {
             let views = views(session.context()).await?;
             Self::of(&views).await

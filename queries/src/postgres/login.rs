@@ -17,7 +17,6 @@ use datafusion_postgres::pgwire::error::{PgWireError, PgWireResult};
 use datafusion_postgres::pgwire::messages::startup::Authentication;
 use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use futures::{Sink, SinkExt};
-use onramp_compute::Engine;
 
 use super::errors::{self, PROTOCOL, REFUSED};
 use super::session::{Login, Session};
@@ -100,14 +99,12 @@ where
     PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
 {
     let shared = session.shared();
-    let engine = Engine::new(&shared.engine)
-        .map_err(|error| errors::failed(crate::sql::SqlError::Engine(error)))?;
     let (number, secret) = shared.keys.generate(client);
     client.set_pid_and_secret_key(number, secret.clone());
     let (cancellation, registered) = shared.cancellations.register(number, secret);
     tracing::debug!(caller = caller.name, address = %client.socket_addr(), "a PostgreSQL client logged in");
     let user = client.metadata().get(METADATA_USER).cloned().unwrap_or_default();
-    session.enter(Login { caller, engine, cancellation, _registered: registered }, &user);
+    session.enter(Login { caller, cancellation, _registered: registered }, &user);
     let given = ["options", METADATA_USER, "database", "replication"];
     for (name, value) in client.metadata() {
         if !given.contains(&name.as_str()) && !name.starts_with("_pq_.") {

@@ -13,7 +13,6 @@ use datafusion_postgres::pgwire::api::portal::Format;
 use datafusion_postgres::pgwire::api::results::QueryResponse;
 use datafusion_postgres::pgwire::api::{ConnectionGuard, ConnectionHandle};
 use datafusion_postgres::pgwire::error::PgWireResult;
-use onramp_compute::Engine;
 use tokio::task::JoinSet;
 use tokio::time::Instant;
 
@@ -43,8 +42,6 @@ struct Inner {
 pub struct Login {
     /// Whose rows are seen.
     pub caller: Caller,
-    /// The connection's own memory.
-    pub engine: Engine,
     /// How its statements are cancelled,
     pub cancellation: Arc<ConnectionHandle>,
     /// as long as it lives.
@@ -213,12 +210,9 @@ impl Session {
             return Ok(pinned);
         }
         let (shared, login) = (self.shared(), self.login()?);
-        let source = sql::Source {
-            lake: shared.lake.clone(),
-            engine: login.engine.clone(),
-            funnels: Arc::clone(&shared.funnels),
-        };
-        let seen = sql::session(&source, &login.caller.scope, None).map_err(errors::failed)?;
+        let memory = Some(shared.statements.memory_limit_bytes);
+        let seen = sql::session(&shared.source, &login.caller.scope, memory);
+        let seen = seen.map_err(errors::failed)?;
         let settings = self.settings(|settings| settings.clone());
         let equipped = shared.catalog.equip(seen.context(), settings);
         equipped.map_err(|error| errors::of_engine(&error))?;

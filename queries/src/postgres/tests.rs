@@ -1,3 +1,6 @@
+use onramp_compute::{Engine, engine};
+use onramp_lake::Lake;
+
 use super::command::{Read, read};
 use super::guard::Guard;
 use super::settings::Settings;
@@ -143,9 +146,11 @@ async fn a_login_needs_tls_and_an_open_address_a_login() {
         listen: listen.parse().unwrap(),
         certificate: None,
         authenticate,
-        lake: Lake::open(folder.path().to_str().unwrap(), &settings).unwrap(),
-        funnels: onramp_schemas::funnel::builtin().into_iter().collect(),
-        engine: engine::Options::default(),
+        source: sql::Source {
+            lake: Lake::open(folder.path().to_str().unwrap(), &settings).unwrap(),
+            engine: Engine::new(&engine::Options::default()).unwrap(),
+            funnels: onramp_schemas::funnel::builtin().into_iter().collect(),
+        },
         statements: sql::Limits::default(),
         limits: Limits::default(),
         workers: tokio::runtime::Handle::current(),

@@ -144,6 +144,17 @@ async fn sixteen_heavy_statements_stay_within_their_memory() {
     assert_eq!(small.unwrap().batches[0].num_rows(), 1);
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sort_without_end_does_not_fill_the_disk() {
+    let (_folder, source) = empty_source();
+    let limits = Limits { memory_limit_bytes: 4 << 20, ..Limits::default() };
+    let statement = "SELECT a.value FROM generate_series(1, 1000000) a \
+        CROSS JOIN generate_series(1, 100) b ORDER BY a.value * b.value % 7919 LIMIT 1 OFFSET 9000000";
+    let answer = service(source, limits).answer(Caller::local(), statement.to_owned()).await;
+    let Err(SqlError::Statement(error)) = answer else { panic!("{answer:?}") };
+    assert!(error.to_string().contains("disk"), "{error}");
+}
+
 #[tokio::test]
 async fn answers_have_a_bound() {
     let (_folder, source) = empty_source();
@@ -171,7 +182,7 @@ async fn who_comes_when_all_places_are_taken_is_told_so() {
 #[tokio::test]
 async fn rows_that_are_copied_are_counted_before() {
     let wide = (0..41).map(|n| format!("repeat('x', 8000) AS c{n}")).collect::<Vec<_>>().join(", ");
-    let nested = format!("make_array({})", vec!["range(1000)"; 9].join(", "));
+    let nested = format!("make_array({})", ["range(1000)"; 9].join(", "));
     for (statement, words) in [
         (format!("SELECT {wide} FROM generate_series(1, 1000000)"), "more than 40"),
         (
