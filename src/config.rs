@@ -94,7 +94,7 @@ pub struct Http {
     pub head_timeout_seconds: u64,
     /// How long a request may take, its body included, in seconds.
     pub request_timeout_seconds: u64,
-    /// How long a report or a list may take, in seconds.
+    /// How long a report, a list or a statement may take, in seconds.
     pub deadline_seconds: u64,
     /// Reports and lists that are computed at once; as many again may wait.
     pub max_concurrent: usize,

@@ -154,7 +154,10 @@ async fn analytics(
         max_concurrent: config.http.max_concurrent,
         sql: sql::Service::new(
             sql::Source { lake: lake.clone(), engine, funnels: seen },
-            sql::Limits::default(),
+            sql::Limits {
+                deadline: Duration::from_secs(config.http.deadline_seconds),
+                ..sql::Limits::default()
+            },
             statements.handle(),
         ),
         workers: workers.handle(),

@@ -4,6 +4,7 @@
 //! may be copied to every row of a batch, so a single one is bounded far below a batch.
 
 mod concatenate;
+mod percentile;
 mod series;
 pub(super) mod size;
 
@@ -45,6 +46,7 @@ pub(super) fn bound(context: &SessionContext) -> Result<(), SqlError> {
         }
     }
     series::bound(context)?;
+    percentile::exact(context)?;
     let join = Bounded { inner: Arc::new(concatenate::udf()), size: Size::JOINED };
     let planner = Arc::new(concatenate::Operator(Arc::new(ScalarUDF::from(join))));
     context.state_ref().write().register_expr_planner(planner)?;

@@ -93,6 +93,18 @@ async fn what_would_fill_the_memory_is_refused_before_it_is_made() {
 }
 
 #[tokio::test]
+async fn percentiles_are_linear_between_order_statistics() {
+    let context = context();
+    let asked = "SELECT percentile_cont(x, 0.9) AS a, percentile_cont(0.9) WITHIN GROUP (ORDER BY x DESC) AS b, \
+        percentile_cont(x, 0) AS c, percentile_cont(x, 1) AS d, percentile_cont(x, 0.5) FILTER (WHERE x < 0) AS e \
+        FROM (VALUES (3.0), (1.0), (NULL), (7.0), (2.0)) AS v(x)";
+    let text = answer(&context, asked).await.unwrap();
+    // 3 + 4 · 0.7, and 1 + 1 · 0.3: the sums of binary fractions.
+    assert!(text.contains("| 5.800000000000001 | 1.2999999999999998 | 1.0 | 7.0 |   |"), "{text}");
+    assert!(answer(&context, "SELECT percentile_cont(n, 1.5) FROM rows").await.is_err());
+}
+
+#[tokio::test]
 async fn rows_that_are_large_together_come_in_pieces() {
     let context = context();
     // By its bound each value could have 200 × 1,000 bytes and more, and none has: 8,192 of them fit.
