@@ -1,12 +1,13 @@
 //! Every analytics route of the real server, uncached: latency with one client, throughput with sixteen,
-//! and what `/healthz` takes meanwhile.
+//! and what `/healthz` takes meanwhile; then sixteen heavy statements at once, and what they do to memory.
 //!
-//! `cargo bench --bench api [-- SESSIONS]` (2,000,000 unless given). Answers are not kept, so that each is
+//! `cargo bench --bench api [-- [heavy] SESSIONS]` (2,000,000 unless given; `heavy`: the statements alone). Answers are not kept, so that each is
 //! computed from `sessions`; the positions stand still, so that nothing is folded meanwhile.
 
 #[path = "funnel/world.rs"]
 mod world;
 
+use std::collections::BTreeMap;
 use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -36,7 +37,16 @@ const ROUTES: [&str; 8] = [
     "sessions?outcome=abandoned&device=mobile",
 ];
 
+/// Statements that want all the memory, or all the time.
+const HEAVY: [&str; 4] = [
+    "SELECT count(*) FROM events a JOIN events b ON a.client_id = b.client_id AND a.data < b.data",
+    "SELECT max(n) FROM (SELECT row_number() OVER (ORDER BY data, id) AS n FROM events)",
+    "SELECT count(DISTINCT id || data) FROM events",
+    "SELECT client_id, session_id, array_agg(data) AS all FROM events GROUP BY client_id, session_id LIMIT 10",
+];
+
 fn main() -> anyhow::Result<()> {
+    let heavy = std::env::args().any(|arg| arg == "heavy");
     let sessions = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(2_000_000);
     let folder = tempfile::tempdir()?;
     let lake = folder.path().join("lake");
@@ -44,6 +54,9 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(filled(&lake, sessions))?;
     drop(runtime);
     let server = Server::start(&lake)?;
+    if heavy {
+        return server.heavy();
+    }
     println!("\n{sessions} sessions, one client, {ROUNDS} questions each, milliseconds\n");
     println!("| route | p50 | p99 |\n|---|---|---|");
     for route in ROUTES {
@@ -55,7 +68,8 @@ fn main() -> anyhow::Result<()> {
             quantile(&mut taken, 99)
         );
     }
-    server.crowded()
+    server.crowded()?;
+    server.heavy()
 }
 
 async fn filled(folder: &Path, sessions: usize) -> anyhow::Result<()> {
@@ -110,17 +124,22 @@ impl Server {
         Ok(began.elapsed().as_secs_f64() * 1e3)
     }
 
-    /// Many clients on all routes, and one who asks how the server is.
-    fn crowded(&self) -> anyhow::Result<()> {
+    /// Many clients, each of which asks one question of these after the other, and one who asks how the
+    /// server is: what they were told, and how long that one waited.
+    fn crowd<T: Send>(
+        &self,
+        questions: &[&'static str],
+        ask: impl Fn(&str) -> anyhow::Result<T> + Sync,
+    ) -> anyhow::Result<(Vec<T>, Vec<f64>)> {
         let over = AtomicBool::new(false);
         let (mut taken, mut health) = (Vec::new(), Vec::new());
         std::thread::scope(|scope| -> anyhow::Result<()> {
             let client = |number: usize| {
-                let over = &over;
-                move || -> anyhow::Result<Vec<f64>> {
-                    let routes = ROUTES.iter().cycle().skip(number);
-                    let asked = routes.take_while(|_| !over.load(Ordering::Relaxed));
-                    asked.map(|route| self.asked(route)).collect()
+                let (over, ask) = (&over, &ask);
+                move || -> anyhow::Result<Vec<T>> {
+                    let questions = questions.iter().cycle().skip(number);
+                    let asked = questions.take_while(|_| !over.load(Ordering::Relaxed));
+                    asked.map(|question| ask(question)).collect()
                 }
             };
             let clients: Vec<_> = (0..CLIENTS).map(|number| scope.spawn(client(number))).collect();
@@ -136,6 +155,42 @@ impl Server {
             }
             asking
         })?;
+        Ok((taken, health))
+    }
+
+    /// How a statement ended: `answered`, or the problem's code.
+    fn stated(&self, statement: &str) -> anyhow::Result<String> {
+        let request = self.agent.post(format!("{}/api/v1/sql", self.url));
+        let mut answer = request.header("content-type", "application/sql").send(statement)?;
+        let text = answer.body_mut().read_to_string()?;
+        if answer.status() == 200 {
+            return Ok("answered".to_owned());
+        }
+        let problem: serde_json::Value = serde_json::from_str(&text)?;
+        Ok(problem["code"].as_str().unwrap_or("?").to_owned())
+    }
+
+    /// Heavy statements at once.
+    fn heavy(&self) -> anyhow::Result<()> {
+        let (ended, mut health) = self.crowd(&HEAVY, |statement| self.stated(statement))?;
+        let mut counts = BTreeMap::new();
+        ended.into_iter().for_each(|how| *counts.entry(how).or_insert(0) += 1);
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        let (middle, worst) = (quantile(&mut health, 50), quantile(&mut health, 99));
+        println!("\n{CLIENTS} clients with heavy statements for {} s: {counts:?}", SPAN.as_secs());
+        println!("peak memory of the server: {}", peak.trim());
+        println!("/healthz meanwhile: p50 {middle:.2} ms, p99 {worst:.2} ms");
+        anyhow::ensure!(
+            self.stated("SELECT 1")? == "answered",
+            "the server does not answer any more"
+        );
+        Ok(())
+    }
+
+    /// Many clients on all routes.
+    fn crowded(&self) -> anyhow::Result<()> {
+        let (mut taken, mut health) = self.crowd(&ROUTES, |route| self.asked(route))?;
         let (answers, seconds) = (taken.len(), SPAN.as_secs());
         let each = answers as f64 / SPAN.as_secs_f64();
         println!(

@@ -23,4 +23,5 @@ mod recommendations;
 mod reports;
 mod s3;
 mod session;
+mod sql;
 mod support;

@@ -85,9 +85,15 @@ fn a_look_around_shows_views_columns_and_what_they_mean() {
     assert!(columns.contains("event_type|text||not null"), "{columns}");
     let sessions = wire.psql(&["-At", "-c", "\\d sessions"]).succeeded().stdout;
     assert!(sessions.contains("[]"), "lists are arrays: {sessions}");
-    let meaning = wire.psql(&["-At", "-c", "\\d+ events"]).succeeded().stdout;
-    let doc = onramp_doc("events", "occurred_at");
-    assert!(meaning.contains(&doc), "{doc}: {meaning}");
+    for (table, column) in [
+        ("events", "occurred_at"),
+        ("sessions_onboarding", "dwell_seconds"),
+        ("funnel_daily", "mature_reached"),
+    ] {
+        let meaning = wire.psql(&["-At", "-c", &format!("\\d+ {table}")]).succeeded().stdout;
+        let doc = onramp_doc(table, column);
+        assert!(meaning.contains(&doc), "{doc}: {meaning}");
+    }
     assert!(wire.psql(&["-At", "-c", "\\dt+"]).succeeded().stdout.contains("public|events"));
     let databases = wire.psql(&["-At", "-c", "\\l"]).succeeded().stdout;
     assert!(databases.starts_with("onramp|"), "{databases}");
@@ -100,8 +106,7 @@ fn a_look_around_shows_views_columns_and_what_they_mean() {
 
 /// What the generated reference says of a column.
 fn onramp_doc(table: &str, column: &str) -> String {
-    let text =
-        std::fs::read_to_string(crate::support::checkout("docs/generated/tables.md")).unwrap();
+    let text = std::fs::read_to_string(crate::support::checkout("docs/generated/sql.md")).unwrap();
     let section = text.split(&format!("\n## {table}\n")).nth(1).expect("the table's section");
     let line = section.lines().find(|line| line.starts_with(&format!("| `{column}`")));
     let line = line.expect("the column's line").trim_end_matches(" |");

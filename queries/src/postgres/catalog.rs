@@ -26,7 +26,7 @@ use datafusion_postgres::datafusion_pg_catalog::setup_pg_catalog;
 
 use super::settings::Settings;
 use crate::access::Scope;
-use crate::sql::{self, SqlError};
+use crate::sql::{self, Described, SqlError};
 
 /// The database, as clients see it; also the name of the engine's catalogue.
 const DATABASE: &str = onramp_compute::engine::CATALOG;
@@ -42,6 +42,15 @@ const INFORMATION_SCHEMA: &str = "information_schema";
 struct View {
     name: String,
     columns: SchemaRef,
+    meaning: Described,
+}
+
+impl View {
+    /// What its columns mean, by place from 1, and at place 0 what its rows are.
+    fn comments(&self) -> impl Iterator<Item = (i32, &str)> {
+        let columns = self.meaning.columns.iter().map(|column| column.doc.as_str());
+        (0..).zip([self.meaning.doc.as_str()].into_iter().chain(columns))
+    }
 }
 
 /// Made once, equips every session.
@@ -85,11 +94,7 @@ impl Catalog {
     /// The lake cannot be read.
     pub async fn new(source: &sql::Source) -> std::result::Result<Self, SqlError> {
         let session = sql::session(source, &Scope::Everything, None)?;
-        let made = async {
-            let views = views(session.context()).await?;
-            Self::of(&views).await
-        };
-        made.await.map_err(SqlError::Statement)
+        Ok(Self::of(&views(&session).await?).await?)
     }
 
     async fn of(views: &[View]) -> Result<Self> {
@@ -155,16 +160,12 @@ impl Catalog {
 }
 
 /// The session's views, by name.
-async fn views(session: &SessionContext) -> Result<Vec<View>> {
-    let schema = session.catalog(DATABASE).and_then(|catalog| catalog.schema(SCHEMA));
-    let Some(schema) = schema else { return Ok(Vec::new()) };
-    let mut names = schema.table_names();
-    names.sort_unstable();
-    let mut views = Vec::with_capacity(names.len());
-    for name in names {
-        if let Some(table) = schema.table(&name).await? {
-            views.push(View { columns: table.schema(), name });
-        }
+async fn views(session: &sql::Session) -> std::result::Result<Vec<View>, SqlError> {
+    let mut views = Vec::new();
+    for name in session.tables() {
+        let Some(meaning) = session.describe(&name).await? else { continue };
+        let table = session.context().table_provider(format!("\"{name}\"")).await?;
+        views.push(View { name, columns: table.schema(), meaning });
     }
     Ok(views)
 }

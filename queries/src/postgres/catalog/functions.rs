@@ -1,5 +1,6 @@
 //! Functions that clients call to look around, beside those that come with the catalogue's tables.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use datafusion::arrow::array::{Array, ArrayRef, AsArray, Int32Array, StringArray};
@@ -13,36 +14,30 @@ use datafusion::scalar::ScalarValue;
 use datafusion_postgres::pgwire::api::Type;
 
 use super::View;
-use super::tables::{Numbers, comment, view_comment};
+use super::tables::Numbers;
 use crate::postgres::settings::Settings;
 
 /// All but [`current_setting`], which is a session's own.
 pub fn all(views: &[View], numbers: &Numbers) -> Vec<Arc<ScalarUDF>> {
     let numbered = |view: &View| numbers.get(&view.name).copied();
-    let columns: Vec<(i32, i32, &'static str)> = views
-        .iter()
-        .filter_map(|view| Some((numbered(view)?, view)))
-        .flat_map(|(number, view)| {
-            let fields = view.columns.fields().iter().enumerate();
-            fields.filter_map(move |(place, field)| {
-                let place = i32::try_from(place + 1).ok()?;
-                Some((number, place, comment(&view.name, field)?))
-            })
+    let told = views.iter().filter_map(|view| Some((numbered(view)?, view)));
+    let comments: Arc<HashMap<(i32, i32), Arc<str>>> = Arc::new(
+        told.flat_map(|(number, view)| {
+            view.comments().map(move |(place, text)| ((number, place), Arc::from(text)))
         })
-        .collect();
-    let tables: Vec<(i32, &'static str)> =
-        views.iter().filter_map(|v| Some((numbered(v)?, view_comment(&v.name)?))).collect();
+        .collect(),
+    );
+    let of_columns = Arc::clone(&comments);
     let column_comment =
         texts("col_description", &[DataType::Int32, DataType::Int32], move |row| {
-            let (table, column) = (number(row, 0)?, number(row, 1)?);
-            columns.iter().find(|(t, c, _)| (*t, *c) == (table, column)).map(|(.., text)| *text)
+            of_columns.get(&(number(row, 0)?, number(row, 1)?)).cloned()
         });
     let object_comment = texts("obj_description", &[DataType::Int32, DataType::Utf8], move |row| {
-        let table = number(row, 0)?;
-        tables.iter().find(|(t, _)| *t == table).map(|(_, text)| *text)
+        comments.get(&(number(row, 0)?, 0)).cloned()
     });
-    let mut all =
-        vec![column_comment, object_comment, texts("version", &[], |_| Some(VERSION)), types()];
+    let version: Arc<str> = Arc::from(VERSION);
+    let version = texts("version", &[], move |_| Some(Arc::clone(&version)));
+    let mut all = vec![column_comment, object_comment, version, types()];
     all.extend(NOTHING.iter().map(|(name, kind)| {
         let signature = Signature::variadic_any(Volatility::Stable);
         ScalarUDF::new_from_impl(Nothing { name, kind: kind.clone(), signature })
@@ -106,7 +101,7 @@ fn number(row: Row<'_>, argument: usize) -> Option<i32> {
 fn texts(
     name: &str,
     arguments: &[DataType],
-    text: impl Fn(Row<'_>) -> Option<&'static str> + Send + Sync + 'static,
+    text: impl Fn(Row<'_>) -> Option<Arc<str>> + Send + Sync + 'static,
 ) -> ScalarUDF {
     let function: ScalarFunctionImplementation = Arc::new(move |given: &[ColumnarValue]| {
         let arrays = ColumnarValue::values_to_arrays(given)?;

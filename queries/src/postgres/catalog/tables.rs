@@ -13,7 +13,6 @@ use datafusion::error::Result;
 use datafusion::prelude::SessionContext;
 use datafusion_postgres::arrow_pg::datatypes::into_pg_type;
 use datafusion_postgres::pgwire::api::Type;
-use onramp_schemas::tables as lake;
 
 use super::{DATABASE, SCHEMA, View};
 
@@ -21,17 +20,6 @@ use super::{DATABASE, SCHEMA, View};
 pub type Numbers = HashMap<String, i32>;
 /// Tables of a schema, by name.
 type Named = HashMap<&'static str, Arc<dyn TableProvider>>;
-
-/// What a view's rows are, where it is a table of the lake.
-pub fn view_comment(view: &str) -> Option<&'static str> {
-    lake::ALL.into_iter().find(|table| table.name == view).map(|table| table.doc)
-}
-
-/// What a column means.
-pub fn comment(view: &str, field: &Field) -> Option<&'static str> {
-    let table = lake::ALL.into_iter().find(|table| table.name == view)?;
-    table.columns.iter().find(|column| column.name == field.name()).map(|column| column.doc)
-}
 
 /// The number that each relation got; they stay, as the catalogue keeps what it gave out.
 pub async fn numbers(bare: &SessionContext) -> Result<Numbers> {
@@ -94,10 +82,7 @@ async fn described(
     let mut rows = Vec::new();
     for view in views {
         let Some(&number) = numbers.get(&view.name) else { continue };
-        rows.extend(view_comment(&view.name).map(|text| (number, 0, text)));
-        for (place, field) in (1..).zip(view.columns.fields()) {
-            rows.extend(comment(&view.name, field).map(|text| (number, place, text)));
-        }
+        rows.extend(view.comments().map(|(place, text)| (number, place, text)));
     }
     let numbers_of = |of: fn(&(i32, i32, &str)) -> i32| -> ArrayRef {
         Arc::new(rows.iter().map(of).collect::<Int32Array>())
