@@ -10,7 +10,7 @@ mod tests;
 mod window;
 
 pub use buffer::{Buffer, Counts, Flush, Range, Taken, Verdict, too_large};
-pub use committer::{Beside, Committer, Flushed};
+pub use committer::{Beside, Committer, Flushed, encode};
 pub use partition::{Partition, Record, Unreadable};
 pub use rows::{SortedRows, TASK_FAILED};
 pub use window::{BYTES_PER_IDENTITY, Seen, Window};

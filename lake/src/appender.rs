@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use arrow::array::{RecordBatch, UInt32Array};
+use arrow::array::RecordBatch;
 use deltalake::kernel::Action;
 use uuid::Uuid;
 
@@ -75,19 +75,6 @@ impl Appender {
         sequences: &[SequenceRange],
     ) -> Result<Vec<PendingFile>, LakeError> {
         self.table.write(batch, sequences).await
-    }
-
-    /// Writes rows in another order as files to be committed: [`Table::write_in_order`].
-    ///
-    /// # Errors
-    /// As [`Table::write_in_order`].
-    pub async fn write_in_order(
-        &self,
-        batch: RecordBatch,
-        order: UInt32Array,
-        sequences: &[SequenceRange],
-    ) -> Result<Vec<PendingFile>, LakeError> {
-        self.table.write_in_order(batch, order, sequences).await
     }
 
     /// Appends files and moves txns, both or neither. Files may be empty (every record was rejected) and so may the

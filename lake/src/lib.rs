@@ -43,7 +43,7 @@ pub use snapshot::Snapshot;
 pub use store::{Lake, StoreSettings};
 pub use table::{DEDUP_WINDOW, Table};
 pub use vacuum::Vacuumed;
-pub use write::FileWriter;
+pub use write::{EncodedFile, FileWriter};
 
 #[cfg(test)]
 mod tests;

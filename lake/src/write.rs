@@ -12,6 +12,7 @@ use arrow::array::{RecordBatch, UInt32Array};
 use arrow::datatypes::Schema;
 use bytes::Bytes;
 use deltalake::kernel::Add;
+use futures::{StreamExt, TryStreamExt, stream};
 use object_store::path::Path;
 use object_store::{MultipartUpload, ObjectStoreExt, PutPayload};
 
@@ -23,6 +24,9 @@ use partition::Partition;
 
 /// Parts of a multipart upload; larger files are never held in memory as a whole.
 const PART_BYTES: usize = 16 << 20;
+
+/// Files that are put at the same time.
+const PUTS: usize = 16;
 
 impl Table {
     /// Writes the rows of a batch, in their order, to one file per partition value. The files are durable on return, and
@@ -39,48 +43,44 @@ impl Table {
         batch: RecordBatch,
         sequences: &[SequenceRange],
     ) -> Result<Vec<PendingFile>, LakeError> {
-        self.write_files(batch, None, sequences).await
+        let (table, given) = (self.clone(), sequences.to_vec());
+        let encoded = tokio::task::spawn_blocking(move || table.encode(batch, None, &given));
+        let encoded = encoded.await.map_err(|error| self.bad_batch(error.to_string()))??;
+        self.put(encoded).await
     }
 
-    /// [`Table::write`] with the rows in another order: `order` names their places in `batch` as they shall be written.
+    /// The first half of [`Table::write`], which is work for the processor and none for the store. With an `order`, which
+    /// names the places of the rows in `batch`, they are written in that order.
     ///
     /// # Errors
-    /// As [`Table::write`].
-    pub async fn write_in_order(
+    /// [`LakeError::Batch`] when the columns do not fit.
+    pub fn encode(
         &self,
         batch: RecordBatch,
-        order: UInt32Array,
+        order: Option<&UInt32Array>,
         sequences: &[SequenceRange],
-    ) -> Result<Vec<PendingFile>, LakeError> {
-        self.write_files(batch, Some(order), sequences).await
+    ) -> Result<Vec<EncodedFile>, LakeError> {
+        let def = self.def;
+        let batch = partition::conform(def, batch)?;
+        partition::split(def, &batch, order)?
+            .into_iter()
+            .map(|(partition, picked)| encode::encode(def, partition, &batch, &picked, sequences))
+            .collect()
     }
 
-    async fn write_files(
-        &self,
-        batch: RecordBatch,
-        order: Option<UInt32Array>,
-        sequences: &[SequenceRange],
-    ) -> Result<Vec<PendingFile>, LakeError> {
-        let def = self.def;
-        let given = sequences.to_vec();
-        let encoded = tokio::task::spawn_blocking(move || {
-            let batch = partition::conform(def, batch)?;
-            partition::split(def, &batch, order.as_ref())?
-                .into_iter()
-                .map(|(partition, picked)| encode::encode(def, partition, &batch, &picked, &given))
-                .collect::<Result<Vec<_>, LakeError>>()
-        });
-        let encoded = encoded.await.map_err(|error| self.bad_batch(error.to_string()))??;
-        let mut files = Vec::with_capacity(encoded.len());
-        for file in encoded {
+    /// The second half of [`Table::write`]: several files at a time, since a put is mostly waiting. All are durable on
+    /// return.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn put(&self, files: Vec<EncodedFile>) -> Result<Vec<PendingFile>, LakeError> {
+        let puts = stream::iter(files).map(|file| async move {
             let path = Path::from(file.path.as_str());
-            self.store
-                .put(&path, file.bytes.clone().into())
-                .await
-                .map_err(|source| LakeError::store("write", self.location(&path), source))?;
-            files.push(self.pending(file));
-        }
-        Ok(files)
+            let put = self.store.put(&path, file.bytes.clone().into()).await;
+            put.map_err(|source| LakeError::store("write", self.location(&path), source))?;
+            Ok(self.pending(file))
+        });
+        puts.buffered(PUTS).try_collect().await
     }
 
     /// A writer for a file of any size whose rows all have the partition values of the first one.
@@ -88,7 +88,7 @@ impl Table {
         FileWriter { table: self.clone(), open: None }
     }
 
-    fn pending(&self, file: Encoded) -> PendingFile {
+    fn pending(&self, file: EncodedFile) -> PendingFile {
         let tags = (!file.sequences.is_empty()).then(|| {
             let ranges: BTreeMap<&str, (i64, i64)> = file
                 .sequences
@@ -118,8 +118,9 @@ impl Table {
     }
 }
 
-/// An encoded file and what its `add` will say.
-struct Encoded {
+/// A data file that is encoded but not in the store yet, and what its `add` will say.
+#[derive(Debug)]
+pub struct EncodedFile {
     path: String,
     bytes: Bytes,
     size: i64,

@@ -10,19 +10,22 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
 use super::context::Context;
-use super::flight::Writer;
+use super::flight::{Landed, Writer};
 use super::mirror::Mirror;
 use super::options::KafkaOptions;
 use super::same;
 use crate::error::IngestError;
 use crate::faults::{self, Point};
 use crate::observability as names;
-use crate::pipeline::{Buffer, Committer, Counts, Flushed, Partition, Record, Verdict};
+use crate::pipeline::{
+    Buffer, Committer, Counts, Flushed, Partition, Range, Record, Verdict,
+};
 
 /// Records over which the share of rejections is watched.
 const WATCHED_RECORDS: usize = 10_000;
 
-/// Flushes that are held at once: one is read, one is committed.
+/// Flushes whose rows are held at once: one is read, one is encoded. Of one that is committed only
+/// the files are left.
 const FLUSHES: usize = 2;
 
 /// How long a question to the brokers may take.
@@ -265,11 +268,14 @@ impl State {
         self.buffer.is_full(self.options.pipeline.flush_rows, self.flush_bytes)
     }
 
-    /// Lets the committer have what it is time for: a full buffer waits for the flush before it, an
-    /// old one only for its end.
+    /// Lets the writer have what it is time for: a full buffer waits until there is room, an old one
+    /// until nothing else is under way.
     pub fn keep_up(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), IngestError> {
-        if self.writer.has_landed() || self.is_full() {
-            self.land(consumer)?;
+        if let Some(landed) = self.writer.look()? {
+            self.settle(consumer, &landed)?;
+        }
+        while self.is_full() && !self.writer.has_room() {
+            self.step(consumer)?;
         }
         let interval = self.options.pipeline.flush_interval;
         let is_old = || self.oldest.is_some_and(|oldest| oldest.elapsed() >= interval);
@@ -293,7 +299,7 @@ impl State {
         self.land(consumer)
     }
 
-    /// Hands what is buffered to the committer, which is free.
+    /// Hands what is buffered to the writer, which has room.
     fn depart(&mut self) -> Result<(), IngestError> {
         self.oldest = None;
         if self.buffer.is_empty() {
@@ -303,28 +309,50 @@ impl State {
         self.writer.start(self.buffer.take(self.partitions.values_mut()))
     }
 
-    /// Waits until the committer is free. Was its flush lost, so is what was read behind it, and the
-    /// partitions start again from the lake.
+    /// Waits until the committer is free.
     fn land(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), IngestError> {
-        let Some(landed) = self.writer.land()? else { return Ok(()) };
+        while self.writer.is_busy() {
+            self.step(consumer)?;
+        }
+        Ok(())
+    }
+
+    fn step(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), IngestError> {
+        match self.writer.wait()? {
+            Some(landed) => self.settle(consumer, &landed),
+            None => Ok(()),
+        }
+    }
+
+    /// Takes note of what became of a flush. Was it lost, so is what was read behind it, and the
+    /// partitions start again from the lake.
+    fn settle(
+        &mut self,
+        consumer: &BaseConsumer<Context>,
+        landed: &Landed,
+    ) -> Result<(), IngestError> {
         if landed.outcome == Flushed::Lost {
+            self.writer.forget()?;
             return self.start_over(consumer);
         }
         self.committed(&landed.counts);
         faults::pass(Point::BeforeOffsets);
-        self.tell_group(consumer);
+        self.tell_group(consumer, &landed.advances);
         faults::pass(Point::AfterOffsets);
         Ok(())
     }
 
-    /// Drops what is buffered and lets a flush under way come to its end, whichever it is: the
+    /// Drops what is buffered and lets the flushes under way come to their end, whichever it is: the
     /// partitions are not ours any more, or we stop.
     pub fn abandon(&mut self) -> Result<(), IngestError> {
         self.drop_buffer();
-        if let Some(landed) = self.writer.land()?
-            && landed.outcome != Flushed::Lost
-        {
-            self.committed(&landed.counts);
+        while self.writer.is_busy() {
+            let Some(landed) = self.writer.wait()? else { continue };
+            if landed.outcome == Flushed::Lost {
+                self.writer.forget()?;
+            } else {
+                self.committed(&landed.counts);
+            }
         }
         Ok(())
     }
@@ -335,12 +363,13 @@ impl State {
     }
 
     /// The group's offsets serve lag monitoring only, so a failure is worth a warning, no more.
-    fn tell_group(&self, consumer: &BaseConsumer<Context>) {
+    fn tell_group(&self, consumer: &BaseConsumer<Context>, advances: &[Range]) {
         let mut offsets = TopicPartitionList::new();
         for (&number, partition) in &self.partitions {
-            let Some(base) = partition.base else { continue };
+            let own = advances.iter().find(|advance| advance.app_id == *partition.app_id);
+            let Some(Range { next, .. }) = own else { continue };
             let added =
-                offsets.add_partition_offset(&self.options.topic, number, Offset::Offset(base));
+                offsets.add_partition_offset(&self.options.topic, number, Offset::Offset(*next));
             if let Err(error) = added {
                 tracing::warn!(%error, number, "offset not told to the group");
             }

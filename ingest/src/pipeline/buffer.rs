@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::error::ArrowError;
+use onramp_lake::SequenceRange;
 use onramp_schemas::event::{self, Event};
 use onramp_schemas::rejection::{Rejection, RejectionCode};
 
@@ -87,6 +88,18 @@ pub struct Flush {
     pub advances: Vec<Range>,
     /// What is in it.
     pub counts: Counts,
+}
+
+impl Flush {
+    /// The sequences that its files may hold.
+    pub fn ranges(&self) -> Vec<SequenceRange> {
+        let range = |a: &Range| SequenceRange {
+            app_id: a.app_id.clone(),
+            first: a.base.unwrap_or(a.first),
+            last: a.next - 1,
+        };
+        self.advances.iter().map(range).collect()
+    }
 }
 
 /// What was taken out of a buffer, to be built into a [`Flush`] by another thread.
@@ -239,8 +252,7 @@ impl Buffer {
             }
             Seen::Again { content_differs } => {
                 let beside = rows_of(&mut self.beside, &partition.app_id);
-                let breaks = partition.duplicates_held == Some(record.sequence);
-                beside.duplicates.push(partition, record, content_differs, breaks);
+                beside.duplicates.push(partition, record, content_differs);
                 self.counts.duplicates += 1;
                 Verdict::Duplicate
             }

@@ -5,11 +5,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
-use onramp_lake::{Advance, Appender, DEDUP_WINDOW, Lake, Outcome, SequenceRange};
+use arrow::compute::concat_batches;
+use onramp_lake::{
+    Advance, Appender, DEDUP_WINDOW, EncodedFile, Lake, Outcome, SequenceRange, Table,
+};
 use onramp_schemas::tables;
 
 use super::buffer::Flush;
-use super::rows::DuplicateRows;
+use super::rows::{DuplicateRows, SortedRows};
 use super::window::Window;
 use crate::error::IngestError;
 use crate::faults::{self, Point};
@@ -62,11 +65,6 @@ impl Committer {
         self.events.txn(app_id)
     }
 
-    /// The next sequence of a source partition, as `duplicates` says.
-    pub(super) fn duplicates_next(&self, app_id: &str) -> Option<i64> {
-        self.duplicates.txn(app_id)
-    }
-
     /// One past the last sequence of a source partition that any of the tables knows.
     pub(super) fn furthest(&self, app_id: &str) -> i64 {
         let tables = [&self.events, &self.dead_letters, &self.duplicates];
@@ -95,30 +93,33 @@ impl Committer {
         Ok(())
     }
 
-    /// Makes a flush durable. The order is the guarantee: a rejection stands in `dead_letters`
-    /// before `events` says that its range is done, and what a restart finds there is not repeated.
+    /// Makes a flush durable.
     pub async fn commit(&mut self, flush: &Flush) -> Result<Flushed, IngestError> {
+        let table = self.events.table().clone();
+        let (events, ranges) = (flush.events.clone(), flush.ranges());
+        let encode = tokio::task::spawn_blocking(move || encode(&table, events, &ranges));
+        let files = encode.await.map_err(|error| IngestError::Worker(error.to_string()))??;
+        self.commit_encoded(flush, files).await
+    }
+
+    /// [`Self::commit`] of a flush whose events were encoded before. The order is the guarantee: a
+    /// rejection stands in `dead_letters` before `events` says that its range is done, and what a
+    /// restart finds there is not repeated. Files count for nothing until they are committed, so
+    /// those of all tables are put at once.
+    pub async fn commit_encoded(
+        &mut self,
+        flush: &Flush,
+        files: Vec<EncodedFile>,
+    ) -> Result<Flushed, IngestError> {
         let began = Instant::now();
-        if self.commit_beside(flush).await? == Flushed::Lost {
+        let table = self.events.table().clone();
+        // Both to their end even if one fails: a commit that is cut off would leave us not knowing.
+        let (files, beside) = tokio::join!(table.put(files), self.commit_beside(flush));
+        let files = files?;
+        if beside? == Flushed::Lost {
             return Ok(Flushed::Lost);
         }
         faults::pass(Point::AfterDeadLetters);
-        let ranges: Vec<SequenceRange> = flush
-            .advances
-            .iter()
-            .map(|a| SequenceRange {
-                app_id: a.app_id.clone(),
-                first: a.base.unwrap_or(a.first),
-                last: a.next - 1,
-            })
-            .collect();
-        let files = match &flush.events {
-            Some(events) => {
-                let (rows, order) = (events.rows.clone(), events.order.clone());
-                self.events.write_in_order(rows, order, &ranges).await?
-            }
-            None => Vec::new(),
-        };
         faults::pass(Point::AfterFiles);
         let advances = flush
             .advances
@@ -141,18 +142,26 @@ impl Committer {
 impl Committer {
     /// The first half of a commit: what stands beside `events`.
     pub(super) async fn commit_beside(&mut self, flush: &Flush) -> Result<Flushed, IngestError> {
-        for (appender, rows) in [
-            (&mut self.dead_letters, &flush.dead_letters),
-            (&mut self.duplicates, &flush.duplicates),
-        ] {
-            for part in rows {
-                if append_beside(appender, part).await? == Flushed::Lost {
-                    return Ok(Flushed::Lost);
-                }
-            }
-        }
-        Ok(Flushed::Committed { version: self.events.version() })
+        let (dead_letters, duplicates) = tokio::join!(
+            append_beside(&mut self.dead_letters, &flush.dead_letters),
+            append_beside(&mut self.duplicates, &flush.duplicates),
+        );
+        let (dead_letters, duplicates) = (dead_letters?, duplicates?);
+        Ok(if dead_letters == Flushed::Lost { dead_letters } else { duplicates })
     }
+}
+
+/// The files of a flush's events: the part of a commit that needs the processor and not the lake.
+///
+/// # Errors
+/// Rows that do not fit the table, which only a defect can cause.
+pub fn encode(
+    events: &Table,
+    rows: Option<SortedRows>,
+    ranges: &[SequenceRange],
+) -> Result<Vec<EncodedFile>, IngestError> {
+    let Some(SortedRows { rows, order }) = rows else { return Ok(Vec::new()) };
+    Ok(events.encode(rows, Some(&order), ranges)?)
 }
 
 /// Rows of one partition for a table beside `events`.
@@ -168,22 +177,28 @@ pub struct Beside {
     pub rows: RecordBatch,
 }
 
-/// Appends what the table does not hold yet, judged by its own transaction.
-async fn append_beside(appender: &mut Appender, part: &Beside) -> Result<Flushed, IngestError> {
-    let base = appender.txn(&part.app_id);
-    let held = part.sequences.partition_point(|row| base.is_some_and(|base| row.end <= base));
-    let Some(next) = part.sequences.get(held) else {
+/// Appends in one commit what the table does not hold yet, judged by its own transactions.
+async fn append_beside(appender: &mut Appender, parts: &[Beside]) -> Result<Flushed, IngestError> {
+    let (mut rows, mut ranges, mut advances) = (Vec::new(), Vec::new(), Vec::new());
+    for part in parts {
+        let base = appender.txn(&part.app_id);
+        let held = part.sequences.partition_point(|row| base.is_some_and(|base| row.end <= base));
+        let Some(next) = part.sequences.get(held) else { continue };
+        let (mut first, mut kept) = (next.start, part.rows.slice(held, part.sequences.len() - held));
+        // Another writer, which never came to `events`, may have ended in the middle of a run.
+        if let Some(base) = base.filter(|base| *base > first) {
+            (first, kept) = (base, DuplicateRows::begin_at(&kept, base)?);
+        }
+        let app_id = part.app_id.to_string();
+        rows.push(kept);
+        ranges.push(SequenceRange { app_id: app_id.clone(), first, last: part.next - 1 });
+        advances.push(Advance { app_id, base, next: part.next });
+    }
+    let Some(schema) = rows.first().map(RecordBatch::schema) else {
         return Ok(Flushed::Committed { version: appender.version() });
     };
-    let (mut first, mut rows) = (next.start, part.rows.slice(held, part.rows.num_rows() - held));
-    // Another writer, which never came to `events`, may have ended in the middle of a run.
-    if let Some(base) = base.filter(|base| *base > first) {
-        (first, rows) = (base, DuplicateRows::begin_at(&rows, base)?);
-    }
-    let range = SequenceRange { app_id: part.app_id.to_string(), first, last: part.next - 1 };
-    let files = appender.write(rows, &[range]).await?;
-    let advance = Advance { app_id: part.app_id.to_string(), base, next: part.next };
-    Ok(match appender.commit(files, vec![advance]).await? {
+    let files = appender.write(concat_batches(&schema, &rows)?, &ranges).await?;
+    Ok(match appender.commit(files, advances).await? {
         Outcome::Committed { version } => Flushed::Committed { version },
         Outcome::Lost { .. } => Flushed::Lost,
     })

@@ -14,9 +14,6 @@ pub struct Partition {
     pub base: Option<i64>,
     /// The next sequence to be read.
     pub next: i64,
-    /// Where the transaction of `duplicates` stood when the partition was started: a run of resends
-    /// is not continued across it, since what lies before it is held already.
-    pub duplicates_held: Option<i64>,
     /// What was accepted within the last W sequences.
     pub window: Window,
     /// The last event that the lake held of it when it was started: its sequence and identity. None

@@ -86,7 +86,6 @@ impl Committer {
                 app_id: Arc::from(app_id.as_str()),
                 base,
                 next: base.unwrap_or(*first),
-                duplicates_held: self.duplicates_next(app_id),
                 window: Window::new(width),
                 last: None,
             }
@@ -109,7 +108,6 @@ impl Committer {
     pub fn go_on(&self, partition: &mut Partition) {
         partition.base = self.next(&partition.app_id);
         partition.next = self.furthest(&partition.app_id).max(partition.next);
-        partition.duplicates_held = None;
         partition.window = Window::new(self.window_width());
     }
 

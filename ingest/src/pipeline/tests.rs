@@ -260,3 +260,32 @@ async fn partitions_that_start_together_are_as_if_each_had_started_alone() {
     let expected = [of(&one), (5, None, 0), of(&two)];
     assert_eq!(started.iter().map(of).collect::<Vec<_>>(), expected);
 }
+
+#[tokio::test]
+async fn rejections_of_several_partitions_are_one_commit_that_leaves_out_what_is_held() {
+    let (_folder, lake) = lake().await;
+    let topic = topic();
+    let mut committer = Committer::open(&lake).await.unwrap();
+    let mut one = committer.start(APP, 0).await.unwrap();
+    // The process died after the rejections of the first ten of one of them.
+    committer.commit_beside(&read(&mut one, &topic, 10)).await.unwrap();
+    let mut committer = Committer::open(&lake).await.unwrap();
+    let (mut one, mut two) =
+        (committer.start(APP, 0).await.unwrap(), committer.start("other", 0).await.unwrap());
+    let options = PipelineOptions::default();
+    let mut buffer = Buffer::new();
+    for partition in [&mut one, &mut two] {
+        for (sequence, payload) in (0..).zip(&topic) {
+            let timestamp = 1_772_323_200_000_000;
+            let payload = Some(payload.as_slice());
+            let record = Record { sequence, timestamp, payload, headers: &[], unreadable: None };
+            buffer.push(&options, partition, &record);
+        }
+    }
+    let flush = buffer.take([&mut one, &mut two]).build().unwrap();
+    assert!(matches!(committer.commit(&flush).await, Ok(Flushed::Committed { .. })));
+    assert_eq!(rows(&lake, &tables::DEAD_LETTERS).await, 2 * 8, "every fifth of forty, each once");
+    let table = lake.open_table(&tables::DEAD_LETTERS).await.unwrap().unwrap();
+    let version = table.snapshot().await.unwrap().version;
+    assert_eq!(version, 2, "created, then two commits");
+}

@@ -14,7 +14,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::partition::{Partition, Picked};
 use super::sequences::Sequences;
-use super::{Encoded, file_schema, stats};
+use super::{EncodedFile, file_schema, stats};
 use crate::error::LakeError;
 use crate::file::SequenceRange;
 
@@ -108,10 +108,10 @@ impl Encoder {
     }
 
     /// Completes the file. Its bytes are those that were not taken before.
-    pub(super) fn finish(mut self, given: &[SequenceRange]) -> Result<Encoded, LakeError> {
+    pub(super) fn finish(mut self, given: &[SequenceRange]) -> Result<EncodedFile, LakeError> {
         let metadata = self.writer.finish().map_err(|source| fault(self.def, source))?;
         let bytes = std::mem::take(self.writer.inner_mut());
-        Ok(Encoded {
+        Ok(EncodedFile {
             size: (self.taken + bytes.len()) as i64,
             stats: stats::json(self.def, &metadata).to_string(),
             path: self.path,
@@ -130,11 +130,11 @@ pub(super) fn encode(
     rows: &RecordBatch,
     picked: &Picked,
     given: &[SequenceRange],
-) -> Result<Encoded, LakeError> {
+) -> Result<EncodedFile, LakeError> {
     let mut sequences = Sequences::default();
     let encoded = encode_columns(def, rows, picked, &mut sequences);
     let (bytes, metadata) = encoded.map_err(|source| fault(def, source))?;
-    Ok(Encoded {
+    Ok(EncodedFile {
         size: bytes.len() as i64,
         stats: stats::json(def, &metadata).to_string(),
         path: path(&partition),

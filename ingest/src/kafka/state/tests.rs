@@ -101,11 +101,33 @@ fn invariant_02_what_was_read_behind_a_lost_flush_is_lost_with_it() {
     let (mut faster, consumer) = scene.member();
     faster.read(12);
     faster.flush(&consumer).unwrap();
-    for taken in [first, second] {
-        state.writer.start(taken).unwrap();
-        assert_eq!(state.writer.land().unwrap().unwrap().outcome, Flushed::Lost);
+    state.writer.start(first).unwrap();
+    assert!(state.writer.wait().unwrap().is_none(), "encoded, now it is committed");
+    state.writer.start(second).unwrap();
+    assert!(!state.writer.has_room());
+    let mut outcomes = Vec::new();
+    while state.writer.is_busy() {
+        outcomes.extend(state.writer.wait().unwrap().map(|landed| landed.outcome));
     }
+    assert_eq!(outcomes, [Flushed::Lost, Flushed::Lost]);
     assert_eq!(scene.position(), Some(12));
+}
+
+#[test]
+fn three_flushes_are_under_way_and_reach_the_lake_in_their_order() {
+    let scene = Scene::new();
+    let (mut state, consumer) = scene.member();
+    for flush in 0..2 {
+        state.read(10);
+        state.depart().unwrap();
+        if flush == 0 {
+            assert!(state.writer.wait().unwrap().is_none());
+        }
+    }
+    state.read(10);
+    state.flush(&consumer).unwrap();
+    assert_eq!(scene.position(), Some(30));
+    assert_eq!(state.counts.accepted, 30);
 }
 
 #[test]

@@ -31,20 +31,12 @@ pub struct DuplicateRows {
 }
 
 impl DuplicateRows {
-    /// Adds a resend; `breaks` starts a new run even next to the last one.
-    pub fn push(
-        &mut self,
-        partition: &Partition,
-        record: &Record<'_>,
-        content_differs: bool,
-        breaks: bool,
-    ) {
+    /// Adds a resend.
+    pub fn push(&mut self, partition: &Partition, record: &Record<'_>, content_differs: bool) {
         self.source_partition.get_or_insert_with(|| partition.app_id.clone());
         match self.runs.last_mut() {
             Some(run)
-                if !breaks
-                    && run.last + 1 == record.sequence
-                    && run.content_differs == content_differs =>
+                if run.last + 1 == record.sequence && run.content_differs == content_differs =>
             {
                 run.last = record.sequence;
             }

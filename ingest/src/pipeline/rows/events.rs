@@ -133,7 +133,7 @@ fn order(rows: &RecordBatch) -> Option<UInt32Array> {
 }
 
 /// Rows and the order in which they are written: by date, session key, time and id.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct SortedRows {
     /// The rows; texts that repeat are dictionaries.
     pub rows: RecordBatch,
