@@ -5,11 +5,11 @@ use std::time::Duration;
 use onramp_schemas::event::RecordContext;
 
 /// What the program holds before it reads anything, and while it encodes a column.
-const PROGRAM_BYTES: usize = 64 << 20;
+const PROGRAM_BYTES: usize = 96 << 20;
 
 /// What is buffered takes up to so many times the bytes of its payload, as columns that grow and are
 /// encoded.
-const BUFFERED_TIMES: usize = 2;
+const BUFFERED_TIMES: usize = 4;
 
 /// Limits and habits shared by the three sources.
 #[derive(Clone, Debug)]
