@@ -5,7 +5,7 @@ use std::time::Duration;
 use onramp_schemas::event::RecordContext;
 
 /// What the program holds before it reads anything, and while it encodes a column.
-const PROGRAM_BYTES: usize = 96 << 20;
+const PROGRAM_BYTES: usize = 64 << 20;
 
 /// What is buffered takes up to so many times the bytes of its payload, as columns that grow and are
 /// encoded.

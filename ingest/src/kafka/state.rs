@@ -17,9 +17,7 @@ use super::same;
 use crate::error::IngestError;
 use crate::faults::{self, Point};
 use crate::observability as names;
-use crate::pipeline::{
-    Buffer, Committer, Counts, Flushed, Partition, Range, Record, Verdict,
-};
+use crate::pipeline::{Buffer, Committer, Counts, Flushed, Partition, Range, Record, Verdict};
 
 /// Records over which the share of rejections is watched.
 const WATCHED_RECORDS: usize = 10_000;

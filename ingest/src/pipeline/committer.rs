@@ -184,7 +184,8 @@ async fn append_beside(appender: &mut Appender, parts: &[Beside]) -> Result<Flus
         let base = appender.txn(&part.app_id);
         let held = part.sequences.partition_point(|row| base.is_some_and(|base| row.end <= base));
         let Some(next) = part.sequences.get(held) else { continue };
-        let (mut first, mut kept) = (next.start, part.rows.slice(held, part.sequences.len() - held));
+        let (mut first, mut kept) =
+            (next.start, part.rows.slice(held, part.sequences.len() - held));
         // Another writer, which never came to `events`, may have ended in the middle of a run.
         if let Some(base) = base.filter(|base| *base > first) {
             (first, kept) = (base, DuplicateRows::begin_at(&kept, base)?);
