@@ -4,6 +4,7 @@
 //! `ONRAMP_BLESS=1` writes the answers into the suites.
 
 mod hostile;
+mod prompt;
 mod same;
 
 use sqllogictest::{DB, DBOutput, DefaultColumnType, Runner};

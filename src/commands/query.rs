@@ -1,6 +1,6 @@
 //! `onramp query`.
 
-use onramp_queries::access::{Caller, Scope};
+use onramp_queries::access::Caller;
 use onramp_queries::library::{self, Query};
 use onramp_queries::sql::{self, Turn};
 
@@ -56,10 +56,12 @@ impl QueryCommand {
             Action::Show { name } => output::write(library::find(&name)?.statement)?,
             Action::Run { name, param } => {
                 let query = library::find(&name)?;
-                let scope: Scope = Caller::local().scope;
-                let session = sql::session(&source(context).await?, &scope, None)?;
-                let plan = query.plan(&session, &param).await?;
-                rows::print(context.format, session.rows(plan, Turn::default()).await?).await?;
+                let session = sql::session(&source(context).await?, &Caller::local().scope, None)?;
+                let begin = async move {
+                    let plan = query.plan(&session, &param).await?;
+                    Ok(session.rows(plan, Turn::default()).await?)
+                };
+                rows::answer(context.format, begin).await?;
             }
         }
         Ok(Ending::Done)

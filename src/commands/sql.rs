@@ -10,9 +10,10 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 
 use onramp_queries::access::Caller;
-use onramp_queries::sql::Source;
+use onramp_queries::sql::{self, Source};
 
 use super::{Context, Ending};
+use crate::output::Format;
 
 /// Ask the lake in SQL, read-only; without a statement at a prompt
 #[derive(clap::Args)]
@@ -58,8 +59,7 @@ impl Sql {
         if statement.trim().is_empty() {
             bail!("there is no statement; write one, or run onramp sql at a terminal for a prompt");
         }
-        let source = source(context).await?;
-        answer(context, &source, &statement).await?;
+        answer(context.format, source(context).await?, statement).await?;
         Ok(Ending::Done)
     }
 }
@@ -73,7 +73,7 @@ pub(super) async fn source(context: &Context) -> anyhow::Result<Source> {
 }
 
 /// Runs one statement and prints its rows.
-async fn answer(context: &Context, source: &Source, statement: &str) -> anyhow::Result<()> {
-    let rows = onramp_queries::sql::run(source, &Caller::local(), statement).await?;
-    rows::print(context.format, rows).await
+async fn answer(format: Format, source: Source, statement: String) -> anyhow::Result<()> {
+    let begin = async move { Ok(sql::run(&source, &Caller::local(), &statement).await?) };
+    rows::answer(format, begin).await
 }

@@ -55,7 +55,7 @@ pub fn session(
 }
 
 impl Session {
-    /// The engine's session with the caller's tables. Whoever plans with it must [`Self::verify`].
+    /// The engine's session with the caller's tables; plans run by [`Self::rows`] alone.
     pub fn context(&self) -> &SessionContext {
         &self.context
     }
@@ -108,16 +108,8 @@ impl Session {
                 return Err(error.into());
             }
         };
-        self.verify(&plan)?;
+        allow::verify(&plan, self.confined)?;
         Ok(plan)
-    }
-
-    /// Whether a plan only reads, and within bounds.
-    ///
-    /// # Errors
-    /// What it does besides, and what to do instead.
-    pub fn verify(&self, plan: &LogicalPlan) -> Result<(), SqlError> {
-        allow::verify(plan, self.confined)
     }
 
     /// The rows of a plan, computed a little ahead of who takes them, until they are dropped or their
@@ -127,7 +119,7 @@ impl Session {
     /// A plan that may not run, or that the engine cannot run. The rows themselves end in an error where
     /// there are too many, or they take too long.
     pub async fn rows(&self, plan: LogicalPlan, turn: Turn) -> Result<Rows, SqlError> {
-        self.verify(&plan)?;
+        allow::verify(&plan, self.confined)?;
         let frame = self.context.execute_logical_plan(plan).await?;
         let context = Arc::new(frame.task_ctx());
         Ok(turn::take(turn, frame.create_physical_plan().await?, context)?)

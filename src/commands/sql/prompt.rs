@@ -4,14 +4,14 @@ use std::path::PathBuf;
 
 use clap::ValueEnum;
 use onramp_queries::access::Caller;
-use onramp_queries::sql::{Session, Source, Turn, session};
+use onramp_queries::sql::{Session, Source, session};
 use rustyline::error::ReadlineError;
 use rustyline::history::FileHistory;
 use rustyline::{Config, Editor};
 
 use super::super::{Context, Ending};
 use super::words::Words;
-use super::{rows, source};
+use super::{answer, source};
 use crate::output::{self, Format, Sheet};
 use crate::signals;
 
@@ -34,7 +34,7 @@ A command may begin with a dot, too: .mode csv";
 /// The terminal cannot be read.
 pub async fn run(context: &Context) -> anyhow::Result<Ending> {
     let source = source(context).await?;
-    let known = new_session(&source)?;
+    let known = session(&source, &Caller::local().scope, None)?;
     let config = Config::builder().max_history_size(HISTORY)?.auto_add_history(false).build();
     let mut editor = Editor::<Words, FileHistory>::with_config(config)?;
     editor.set_helper(Some(Words::new(&known).await?));
@@ -87,10 +87,6 @@ pub async fn run(context: &Context) -> anyhow::Result<Ending> {
     Ok(Ending::Done)
 }
 
-fn new_session(source: &Source) -> anyhow::Result<Session> {
-    Ok(session(source, &Caller::local().scope, None)?)
-}
-
 fn is_farewell(line: &str) -> bool {
     matches!(line.trim().trim_end_matches(';'), "exit" | "quit" | "\\q" | ".q" | ".quit")
 }
@@ -109,13 +105,8 @@ struct Prompt {
 impl Prompt {
     /// Prints the rows of a statement, or what is wrong with it; Ctrl-C ends it.
     async fn answer(&self, statement: &str) {
-        let answer = async {
-            let session = new_session(&self.source)?;
-            let plan = session.plan(statement).await?;
-            rows::print(self.format, session.rows(plan, Turn::default()).await?).await
-        };
         tokio::select! {
-            answered = answer => {
+            answered = answer(self.format, self.source.clone(), statement.to_owned()) => {
                 if let Err(error) = answered {
                     output::error(&error);
                 }

@@ -9,16 +9,27 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 
+use crate::commands::service::Workers;
 use crate::output::{self, Format, Sheet, count};
 
 /// The most rows of a table for people: its columns' widths need all of them in memory.
 const MOST: usize = 10_000;
 
-/// Prints every row; CSV and JSON as they come, a table once all are there.
+/// Prints the rows of a statement that `begin` starts, on threads of its own: those of the program hear
+/// Ctrl-C, whatever the statement does to its.
 ///
 /// # Errors
-/// The statement fails while it runs, or standard output is closed.
-pub async fn print(format: Format, rows: SendableRecordBatchStream) -> anyhow::Result<()> {
+/// The statement fails, or standard output is closed.
+pub async fn answer<B>(format: Format, begin: B) -> anyhow::Result<()>
+where
+    B: Future<Output = anyhow::Result<SendableRecordBatchStream>> + Send + 'static,
+{
+    let workers = Workers::start(0)?;
+    print(format, workers.handle().spawn(begin).await??).await
+}
+
+/// Prints every row; CSV and JSON as they come, a table once all are there.
+async fn print(format: Format, rows: SendableRecordBatchStream) -> anyhow::Result<()> {
     match format {
         Format::Json => json(rows).await,
         Format::Csv => csv(rows).await,

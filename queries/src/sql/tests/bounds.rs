@@ -79,6 +79,7 @@ async fn a_statement_that_never_ends_is_ended_and_leaves_its_place() {
     let (_folder, source) = empty_source();
     let limits =
         Limits { deadline: Duration::from_millis(300), max_concurrent: 1, ..Limits::default() };
+    let pool = Arc::clone(&source.engine.scratch().runtime_env().memory_pool);
     let service = service(source, limits);
     for statement in ENDLESS {
         let answer = service.answer(Caller::local(), statement.to_owned()).await;
@@ -87,6 +88,13 @@ async fn a_statement_that_never_ends_is_ended_and_leaves_its_place() {
         let place = service.running.acquire();
         let place = tokio::time::timeout(Duration::from_secs(60), place).await;
         assert!(place.is_ok(), "still at work: {statement}");
+        let freed = async {
+            while pool.reserved() > 0 {
+                tokio::task::yield_now().await;
+            }
+        };
+        let freed = tokio::time::timeout(Duration::from_secs(60), freed).await;
+        assert!(freed.is_ok(), "{} bytes are still held: {statement}", pool.reserved());
     }
     let dropped = service.answer(Caller::local(), ENDLESS[0].to_owned());
     assert!(tokio::time::timeout(Duration::from_millis(50), dropped).await.is_err());
