@@ -157,7 +157,7 @@ pub struct Unchanged;
 #[derive(IntoResponses)]
 #[allow(dead_code, reason = "the documentation of what routes answer")]
 pub enum Refusals {
-    /// `invalid_request`: the request cannot be understood, or has no answer.
+    /// `invalid_request`, `invalid_statement`, `refused_statement`: it cannot be understood, or is not answered.
     #[response(status = BAD_REQUEST, content_type = "application/problem+json")]
     Invalid(Problem),
     /// `unknown_funnel`, `unknown_client`, `unknown_session`, `empty_lake`: it is not there.
@@ -166,7 +166,7 @@ pub enum Refusals {
     /// `not_acceptable`: none of the offered forms is accepted.
     #[response(status = NOT_ACCEPTABLE, content_type = "application/problem+json")]
     NotAcceptable(Problem),
-    /// `memory_exceeded`, `too_many_rows`: the answer is larger than it may be.
+    /// `memory_exceeded`, `too_many_rows`, `answer_too_large`: the answer is larger than it may be.
     #[response(status = UNPROCESSABLE_ENTITY, content_type = "application/problem+json")]
     TooLarge(Problem),
     /// `busy`, `lake_unavailable`: not now; `Retry-After` says when to try again.

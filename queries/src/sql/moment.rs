@@ -42,10 +42,6 @@ impl Moment {
         &self.source
     }
 
-    pub fn forget(&self) {
-        *self.pins() = Pins::default();
-    }
-
     fn pins(&self) -> std::sync::MutexGuard<'_, Pins> {
         // Cells alone are behind it; a panic between two statements leaves them whole.
         self.pins.lock().unwrap_or_else(PoisonError::into_inner)

@@ -18,7 +18,6 @@ use crate::access::Scope;
 #[derive(Clone)]
 pub struct Session {
     context: SessionContext,
-    moment: Arc<Moment>,
     schema: Arc<LakeSchema>,
     confined: bool,
 }
@@ -46,24 +45,18 @@ pub fn session(
     }
     functions::bound(&context)?;
     let moment = Arc::new(Moment::new(source.clone()));
-    let schema = Arc::new(LakeSchema::new(Arc::clone(&moment), scope.clone()));
+    let schema = Arc::new(LakeSchema::new(moment, scope.clone()));
     let options = context.state().config_options().catalog.clone();
     if let Some(catalog) = context.catalog(&options.default_catalog) {
         catalog.register_schema(&options.default_schema, Arc::clone(&schema) as _)?;
     }
-    Ok(Session { context, moment, schema, confined })
+    Ok(Session { context, schema, confined })
 }
 
 impl Session {
     /// The engine's session with the caller's tables; plans run by [`Self::rows`] alone.
     pub fn context(&self) -> &SessionContext {
         &self.context
-    }
-
-    /// Lets the next plan see the lake as it stands then. Until this is called, all plans of the session
-    /// see what the first one that read a table saw of it.
-    pub fn refresh(&self) {
-        self.moment.forget();
     }
 
     /// The names of the tables and views, in order.
