@@ -224,6 +224,17 @@ impl Lake {
         Table::open(self, def).await
     }
 
+    /// Puts an object beside the tables, where none is; whether this call made it. A name that is the caller's alone and
+    /// taken nevertheless was taken by this very call, whose first answer got lost.
+    ///
+    /// # Errors
+    /// When the store fails.
+    pub async fn put_new(&self, path: &Path, content: PutPayload) -> Result<bool, LakeError> {
+        self.claim(&*self.store(), path, content).await.map_err(|source| {
+            LakeError::store("write", format!("{}{path}", self.inner.url), source)
+        })
+    }
+
     pub(crate) fn settings(&self) -> &StoreSettings {
         &self.inner.settings
     }

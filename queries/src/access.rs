@@ -1,9 +1,23 @@
 //! Who asks, and what they may do and see.
+//!
+//! A caller shows a token of ours ([`tokens`]) or a JWT of an identity provider ([`oidc`]); the
+//! [`Authenticator`] tells who that is. Nothing here knows of HTTP but the guard of its routes.
+
+mod authenticator;
+pub mod oidc;
+pub mod tokens;
 
 use std::collections::BTreeSet;
+use std::fmt;
+use std::str::FromStr;
+
+use serde::{Deserialize, Serialize};
+
+pub use authenticator::{Authenticator, Denied, Options};
 
 /// What a caller may do. `Viewer`, `Analyst` and `Admin` include what stands before them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
 pub enum Role {
     /// Sends events, reads nothing.
     Ingest,
@@ -15,6 +29,36 @@ pub enum Role {
     Admin,
 }
 
+impl Role {
+    /// Every role.
+    pub const ALL: [Self; 4] = [Self::Ingest, Self::Viewer, Self::Analyst, Self::Admin];
+
+    /// As it is written.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Ingest => "ingest",
+            Self::Viewer => "viewer",
+            Self::Analyst => "analyst",
+            Self::Admin => "admin",
+        }
+    }
+}
+
+impl fmt::Display for Role {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+impl FromStr for Role {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = Self::ALL.into_iter().find(|role| role.as_str() == text);
+        known.ok_or_else(|| format!("there is no role {text:?}; write ingest, viewer, analyst or admin"))
+    }
+}
+
 /// The clients whose data a caller sees.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Scope {
@@ -22,6 +66,21 @@ pub enum Scope {
     Everything,
     /// These and no other.
     Clients(BTreeSet<String>),
+}
+
+impl Scope {
+    /// The scope of an optional list of clients: none means everything.
+    pub fn of(clients: Option<BTreeSet<String>>) -> Self {
+        clients.map_or(Self::Everything, Self::Clients)
+    }
+
+    /// Whether data of this client may be seen.
+    pub fn covers(&self, client_id: &str) -> bool {
+        match self {
+            Self::Everything => true,
+            Self::Clients(clients) => clients.contains(client_id),
+        }
+    }
 }
 
 /// Somebody who was let in.

@@ -1,0 +1,116 @@
+//! From what a caller shows to who that is.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use chrono::{DateTime, Utc};
+use onramp_lake::Lake;
+use onramp_schemas::clock::Clock;
+use thiserror::Error;
+
+use super::oidc::{OidcError, Provider, Settings};
+use super::tokens::{Known, PREFIX};
+use super::Caller;
+
+/// The longest token or JWT that is looked at, in bytes.
+const MAX_BEARER: usize = 16 << 10;
+
+/// How callers are told apart.
+#[derive(Clone, Debug, Default)]
+pub struct Options {
+    /// Callers must show who they are even where no token exists and no provider is configured.
+    pub required: bool,
+    /// The identity provider whose JWTs are taken.
+    pub oidc: Option<Settings>,
+}
+
+/// Why somebody was not let in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+pub enum Denied {
+    /// Nothing was shown.
+    #[error("show who you are with a token: `Authorization: Bearer …`")]
+    Missing,
+    /// What was shown does not count; tells nothing that the caller does not know.
+    #[error("{0}")]
+    Invalid(&'static str),
+    /// It cannot be known now.
+    #[error("whether the token is valid cannot be known now; try again in a moment")]
+    Unavailable,
+}
+
+/// Tells who callers are, for all ways in. Cheap to clone.
+#[derive(Clone, Debug)]
+pub struct Authenticator {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    /// Set once it is known that callers must show who they are; nothing undoes it.
+    required: AtomicBool,
+    tokens: Known,
+    oidc: Option<Provider>,
+    clock: Arc<dyn Clock>,
+}
+
+impl Authenticator {
+    /// Takes the tokens of `lake`, and JWTs where a provider is configured. Nothing is read yet.
+    ///
+    /// # Errors
+    /// A provider that cannot be used.
+    pub fn new(lake: &Lake, options: Options, clock: Arc<dyn Clock>) -> Result<Self, OidcError> {
+        let oidc = options.oidc.map(Provider::new).transpose()?;
+        let inner = Inner {
+            required: AtomicBool::new(options.required || oidc.is_some()),
+            tokens: Known::new(lake.clone()),
+            oidc,
+            clock,
+        };
+        Ok(Self { inner: Arc::new(inner) })
+    }
+
+    /// Whether callers must show who they are: it is configured, a provider is, or a token was ever
+    /// made. Once so, it stays so for as long as this process runs.
+    ///
+    /// # Errors
+    /// [`Denied::Unavailable`] when the lake cannot be read.
+    pub async fn required(&self) -> Result<bool, Denied> {
+        if self.inner.required.load(Ordering::Relaxed) {
+            return Ok(true);
+        }
+        let required = self.inner.tokens.any().await?;
+        self.inner.required.fetch_or(required, Ordering::Relaxed);
+        Ok(required)
+    }
+
+    /// Who it is that shows `bearer`, a token or a JWT – or nothing, where nothing is required.
+    ///
+    /// # Errors
+    /// What was shown does not count, or cannot be checked now.
+    pub async fn admit(&self, bearer: Option<&str>) -> Result<Caller, Denied> {
+        if !self.required().await? {
+            return Ok(Caller::local());
+        }
+        self.caller(bearer.ok_or(Denied::Missing)?).await
+    }
+
+    /// Who holds a token or JWT.
+    ///
+    /// # Errors
+    /// It does not count, or cannot be checked now.
+    pub async fn caller(&self, bearer: &str) -> Result<Caller, Denied> {
+        if bearer.len() > MAX_BEARER {
+            return Err(Denied::Invalid("the token is longer than any that is read here"));
+        }
+        let now = self.now();
+        match &self.inner.oidc {
+            _ if bearer.starts_with(PREFIX) => self.inner.tokens.caller(bearer, now).await,
+            Some(provider) => provider.caller(bearer, now).await,
+            None => Err(Denied::Invalid("this is no token of Onramp, and no other kind is taken")),
+        }
+    }
+
+    fn now(&self) -> DateTime<Utc> {
+        DateTime::from_timestamp_micros(self.inner.clock.now()).unwrap_or_default()
+    }
+}
