@@ -6,7 +6,7 @@ use clap::{ArgAction, Args, Parser, Subcommand};
 
 use crate::commands::{
     Context, Ending, compact, completions, config, demo, doctor, forget, funnel, generate, import,
-    ingest, query, rebuild, report, schema, serve, session, sql, up, vacuum,
+    ingest, query, rebuild, report, schema, serve, session, sql, token, up, vacuum,
 };
 use crate::config::Overrides;
 use crate::output::Format;
@@ -78,6 +78,7 @@ pub enum Command {
     Compact(compact::Compact),
     Vacuum(vacuum::Vacuum),
     Forget(forget::Forget),
+    Token(token::TokenCommand),
     Doctor(doctor::Doctor),
     Schema(schema::Schema),
     Funnel(funnel::Funnel),
@@ -127,6 +128,7 @@ impl Command {
             Command::Compact(compact) => compact.run(context).await,
             Command::Vacuum(vacuum) => vacuum.run(context).await,
             Command::Forget(forget) => forget.run(context).await,
+            Command::Token(token) => token.run(context).await,
             Command::Doctor(doctor) => doctor.run(context).await,
             Command::Schema(schema) => schema.run(context).await,
             Command::Funnel(funnel) => funnel.run(context).await,

@@ -19,6 +19,7 @@ pub mod serve;
 mod service;
 pub mod session;
 pub mod sql;
+pub mod token;
 pub mod up;
 pub mod vacuum;
 
@@ -33,6 +34,7 @@ use onramp_compute::engine::{self, Engine};
 use onramp_ingest::PipelineOptions;
 use onramp_ingest::kafka::KafkaOptions;
 use onramp_lake::{Lake, StoreSettings};
+use onramp_queries::access::Authenticator;
 use onramp_schemas::clock::{Clock, SystemClock};
 
 use crate::cli::Global;
@@ -115,6 +117,14 @@ impl Context {
             target_partitions: compute.target_partitions.unwrap_or(default.target_partitions),
             spill_dir: compute.spill_dir.clone(),
         }
+    }
+
+    /// Who tells callers apart.
+    ///
+    /// # Errors
+    /// A provider that cannot be used.
+    pub fn authenticator(&self, lake: &Lake) -> anyhow::Result<Authenticator> {
+        Ok(Authenticator::new(lake, self.config().access.options()?, self.clock.clone())?)
     }
 
     /// The time zone of a question: the one given, else the configured one.

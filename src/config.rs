@@ -1,6 +1,7 @@
 //! The configuration: flags before environment before files before defaults, each value with its
 //! origin.
 
+mod access;
 mod load;
 mod provenance;
 
@@ -9,6 +10,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Deserializer, Serialize};
 
+pub use access::Access;
 pub use load::{Loaded, Overrides, load};
 pub use provenance::settings;
 
@@ -27,6 +29,8 @@ pub struct Config {
     pub http: Http,
     /// The PostgreSQL wire.
     pub postgres: Postgres,
+    /// Who may ask.
+    pub access: Access,
     /// The query engine.
     pub compute: Compute,
     /// What a report is when nothing else is asked.
@@ -176,6 +180,7 @@ impl Default for Config {
             ingest: Ingest::default(),
             http: Http::default(),
             postgres: Postgres::default(),
+            access: Access::default(),
             compute: Compute { memory_limit_mb: 1_024, target_partitions: None, spill_dir: None },
             report: Report { funnel: "onboarding".to_owned(), timezone: "UTC".to_owned() },
             log: Log { filter: None, format: LogFormat::Text },

@@ -166,8 +166,8 @@ pub enum IngestError {
     },
     /// An address that everybody could reach, and nobody asked to log in.
     #[error(
-        "{address} is not a loopback address and no access control is configured; listen on \
-         127.0.0.1 and put a gateway in front"
+        "{address} is not a loopback address and there is no access control; create a token with \
+         `onramp token create`, configure access.oidc_issuer, or listen on 127.0.0.1"
     )]
     NotLoopback {
         /// The address.

@@ -1,10 +1,15 @@
 //! Who asks, and what they may do and see.
 //!
 //! A caller shows a token of ours ([`tokens`]) or a JWT of an identity provider ([`oidc`]); the
-//! [`Authenticator`] tells who that is. Nothing here knows of HTTP but the guard of its routes.
+//! [`Authenticator`] tells who that is, the [`Guard`] stands in front of the [`routes`], and what
+//! administrators do is kept in the [`audit`].
 
+pub mod audit;
 mod authenticator;
+mod guard;
+mod limits;
 pub mod oidc;
+pub mod routes;
 pub mod tokens;
 
 use std::collections::BTreeSet;
@@ -14,6 +19,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 pub use authenticator::{Authenticator, Denied, Options};
+pub use guard::Guard;
+pub use limits::Rates;
 
 /// What a caller may do. `Viewer`, `Analyst` and `Admin` include what stands before them.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
@@ -55,7 +62,9 @@ impl FromStr for Role {
 
     fn from_str(text: &str) -> Result<Self, String> {
         let known = Self::ALL.into_iter().find(|role| role.as_str() == text);
-        known.ok_or_else(|| format!("there is no role {text:?}; write ingest, viewer, analyst or admin"))
+        known.ok_or_else(|| {
+            format!("there is no role {text:?}; write ingest, viewer, analyst or admin")
+        })
     }
 }
 

@@ -42,7 +42,7 @@ impl Ingest {
         let shutdown = CancellationToken::new();
         let operations = Operations::start()?;
         let listener = match self.listen {
-            Some(address) => Some(http::bind(address).await?),
+            Some(address) => Some(http::bind(address, false).await?),
             None => None,
         };
         let ended = service::until_stopped(&shutdown, async {

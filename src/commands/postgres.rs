@@ -1,11 +1,13 @@
 //! The PostgreSQL wire of `onramp up` and `onramp serve`.
 
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, bail};
 use onramp_compute::{Engine, engine};
-use onramp_queries::postgres::{Certificate, Limits, Options, Server};
+use onramp_queries::access::Authenticator;
+use onramp_queries::postgres::{Authenticate, Certificate, Limits, Options, Server};
 use onramp_queries::sql;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
@@ -29,7 +31,8 @@ impl Wire {
     }
 }
 
-/// Starts the server if an address is configured; it ends with `shutdown`.
+/// Starts the server if an address is configured; it ends with `shutdown`. `login` is who knows the
+/// tokens, where callers must show one.
 ///
 /// # Errors
 /// An address that cannot be used, a certificate that cannot be read, a start that would put the lake
@@ -37,6 +40,7 @@ impl Wire {
 pub async fn start(
     context: &Context,
     workers: Handle,
+    login: Option<Authenticator>,
     shutdown: &CancellationToken,
 ) -> anyhow::Result<Option<JoinHandle<()>>> {
     let config = context.config();
@@ -51,7 +55,7 @@ pub async fn start(
     let server = Server::bind(Options {
         listen,
         certificate: certificate(postgres)?,
-        authenticate: None,
+        authenticate: login.map(|login| Arc::new(login) as Arc<dyn Authenticate>),
         source: sql::Source {
             lake,
             engine: Engine::new(&engine::Options {

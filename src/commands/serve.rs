@@ -4,11 +4,11 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use axum::{Extension, Router};
+use axum::Router;
 use onramp_ingest::http::{self, Collector, CollectorOptions, GroupCommit, ServerOptions, Sink};
 use onramp_ingest::{Health, kafka};
 use onramp_lake::Lake;
-use onramp_queries::access::Caller;
+use onramp_queries::access::Guard;
 use onramp_queries::{http as api, sql};
 use tokio_util::sync::CancellationToken;
 
@@ -72,8 +72,10 @@ pub async fn serve(context: &Context, consumes: Consumes) -> anyhow::Result<Endi
     let address: SocketAddr = config.http.listen.parse().with_context(|| {
         format!("http.listen {:?} is no address; write 127.0.0.1:8080", config.http.listen)
     })?;
-    let listener = http::bind(address).await?;
     let lake = context.lake()?;
+    let authenticator = context.authenticator(&lake)?;
+    let controlled = authenticator.required().await?;
+    let listener = http::bind(address, controlled).await?;
     let health = Health::default();
     let shutdown = CancellationToken::new();
     let operations = Operations::start()?;
@@ -81,14 +83,17 @@ pub async fn serve(context: &Context, consumes: Consumes) -> anyhow::Result<Endi
     // A statement's work may not give way for as long as its deadline lets it: there is a thread for each.
     let statements = sql::Limits::default().max_concurrent + config.postgres.max_concurrent;
     let statements = Workers::start(statements * context.engine_options().target_partitions)?;
-    let wire = postgres::start(context, statements.handle(), &shutdown).await?;
+    let login = controlled.then(|| authenticator.clone());
+    let wire = postgres::start(context, statements.handle(), login, &shutdown).await?;
+    let guard = Guard::new(authenticator, &config.access.rates());
     let routes = analytics(context, &lake, &workers, &statements).await?;
     let routes = routes.merge(operations.router(health.clone()));
     let address = listener.local_addr()?;
-    tracing::info!(%address, lake = lake.root(), "serving at /api/v1");
+    tracing::info!(%address, controlled, lake = lake.root(), "serving at /api/v1");
     let limits = server_options(config);
     let serving = |sink| {
         let routes = Collector::router(sink, collector_options(config)).merge(routes);
+        let routes = guard.protect(routes);
         let wrapped = api::wrap(routes, Duration::from_secs(config.http.request_timeout_seconds));
         http::serve(listener, wrapped, limits, shutdown.clone())
     };
@@ -162,7 +167,7 @@ async fn analytics(
         ),
         workers: workers.handle(),
     });
-    Ok(routes.layer(Extension(Caller::local())))
+    Ok(routes)
 }
 
 /// What clients may cost, as configured.

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
+use axum::extract::ConnectInfo;
 use axum::http::{Request, StatusCode};
 use axum::response::Response;
 use axum::routing::get;
@@ -51,12 +52,12 @@ impl Default for ServerOptions {
     }
 }
 
-/// Listens on `address`.
+/// Listens on `address`; elsewhere than on loopback only if access is `controlled`.
 ///
 /// # Errors
-/// An address that is not loopback, or that something else uses.
-pub async fn bind(address: SocketAddr) -> Result<TcpListener, IngestError> {
-    if !address.ip().is_loopback() {
+/// An address that is not allowed, or that something else uses.
+pub async fn bind(address: SocketAddr, controlled: bool) -> Result<TcpListener, IngestError> {
+    if !controlled && !address.ip().is_loopback() {
         return Err(IngestError::NotLoopback { address: address.to_string() });
     }
     TcpListener::bind(address)
@@ -129,7 +130,11 @@ async fn connection(
     let _ = stream.set_nodelay(true);
     let seat = Arc::new(seat);
     let at = Arc::clone(&seat);
-    let service = service_fn(move |request: Request<Incoming>| {
+    let peer = stream.peer_addr().ok();
+    let service = service_fn(move |mut request: Request<Incoming>| {
+        if let Some(peer) = peer {
+            request.extensions_mut().insert(ConnectInfo(peer));
+        }
         let (router, busy) = (router.clone(), at.busy());
         async move {
             let answer: Result<Response, Infallible> = router.oneshot(request).await;

@@ -3,14 +3,16 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
+use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 use onramp_lake::Lake;
 use onramp_schemas::clock::Clock;
 use thiserror::Error;
 
+use super::Caller;
 use super::oidc::{OidcError, Provider, Settings};
 use super::tokens::{Known, PREFIX};
-use super::Caller;
+use crate::postgres::Authenticate;
 
 /// The longest token or JWT that is looked at, in bytes.
 const MAX_BEARER: usize = 16 << 10;
@@ -83,17 +85,6 @@ impl Authenticator {
         Ok(required)
     }
 
-    /// Who it is that shows `bearer`, a token or a JWT – or nothing, where nothing is required.
-    ///
-    /// # Errors
-    /// What was shown does not count, or cannot be checked now.
-    pub async fn admit(&self, bearer: Option<&str>) -> Result<Caller, Denied> {
-        if !self.required().await? {
-            return Ok(Caller::local());
-        }
-        self.caller(bearer.ok_or(Denied::Missing)?).await
-    }
-
     /// Who holds a token or JWT.
     ///
     /// # Errors
@@ -112,5 +103,13 @@ impl Authenticator {
 
     fn now(&self) -> DateTime<Utc> {
         DateTime::from_timestamp_micros(self.inner.clock.now()).unwrap_or_default()
+    }
+}
+
+#[async_trait]
+impl Authenticate for Authenticator {
+    async fn authenticate(&self, token: &str) -> Option<Caller> {
+        let admitted = self.caller(token).await;
+        admitted.inspect_err(|reason| tracing::info!(%reason, "login refused")).ok()
     }
 }

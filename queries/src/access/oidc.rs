@@ -74,8 +74,9 @@ impl Provider {
     /// # Errors
     /// A JWT that does not count, or keys that cannot be had.
     pub async fn caller(&self, jwt: &str, now: DateTime<Utc>) -> Result<Caller, Denied> {
-        let header = decode_header(jwt)
-            .map_err(|_| Denied::Invalid("this is neither a token of Onramp nor a JWT that is read here"))?;
+        let header = decode_header(jwt).map_err(|_| {
+            Denied::Invalid("this is neither a token of Onramp nor a JWT that is read here")
+        })?;
         if header.crit.is_some() {
             return Err(Denied::Invalid("the JWT demands extensions that are not known here"));
         }
@@ -99,7 +100,9 @@ impl Provider {
         let skew = self.settings.clock_skew.as_secs_f64();
         let time = |name| match claims.get(name) {
             None => Ok(None),
-            Some(value) => value.as_f64().map(Some).ok_or(Denied::Invalid("a time of the JWT is no number")),
+            Some(value) => {
+                value.as_f64().map(Some).ok_or(Denied::Invalid("a time of the JWT is no number"))
+            }
         };
         match (time("exp")?, time("nbf")?) {
             (Some(end), _) if end + skew <= now => Err(Denied::Invalid("the JWT has expired")),
@@ -119,7 +122,9 @@ impl Provider {
             _ => Vec::new(),
         };
         let roles = words.into_iter().filter_map(|word| word.parse().ok());
-        roles.max().ok_or(Denied::Invalid("the JWT names no role; the provider must be told to add it"))
+        roles
+            .max()
+            .ok_or(Denied::Invalid("the JWT names no role; the provider must be told to add it"))
     }
 
     fn scope(&self, claims: &Map<String, Value>) -> Result<Scope, Denied> {
@@ -158,8 +163,7 @@ fn refused(error: jsonwebtoken::errors::Error) -> Denied {
 
 /// An address over which nobody can exchange what comes back.
 fn trusted(setting: &'static str, text: &str) -> Result<Url, OidcError> {
-    let refuse =
-        |reason: String| OidcError::Address { setting, url: text.to_owned(), reason };
+    let refuse = |reason: String| OidcError::Address { setting, url: text.to_owned(), reason };
     let url = Url::parse(text).map_err(|error| refuse(error.to_string()))?;
     let loopback = match url.host() {
         Some(Host::Domain(name)) => name == "localhost",
@@ -170,7 +174,9 @@ fn trusted(setting: &'static str, text: &str) -> Result<Url, OidcError> {
     match url.scheme() {
         "https" => Ok(url),
         "http" if loopback => Ok(url),
-        _ => Err(refuse("it must begin with https://; http:// is for this machine only".to_owned())),
+        _ => {
+            Err(refuse("it must begin with https://; http:// is for this machine only".to_owned()))
+        }
     }
 }
 

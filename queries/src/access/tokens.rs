@@ -125,7 +125,8 @@ pub async fn create(
     let Request { name, role, clients, expires_at } = request;
     let sha256 = hex(&hash(secret.reveal()));
     let token = Token { id, name, role, clients, created_at: now, expires_at, sha256 };
-    let text = serde_json::to_vec(&token).map_err(|error| TokenError::Invalid(error.to_string()))?;
+    let text =
+        serde_json::to_vec(&token).map_err(|error| TokenError::Invalid(error.to_string()))?;
     // The name is random: where it is taken, our own put went through although no answer came.
     lake.put_new(&object(&token.id, "json"), text.into()).await?;
     Ok((token, secret))
@@ -151,7 +152,8 @@ pub async fn list(lake: &Lake) -> Result<Vec<Listed>, TokenError> {
 /// # Errors
 /// No token of that id, a lake that fails.
 pub async fn revoke(lake: &Lake, id: &str, now: DateTime<Utc>) -> Result<(), TokenError> {
-    let known = stored(lake).await?.into_iter().any(|(meta, _)| meta.location == object(id, "json"));
+    let known =
+        stored(lake).await?.into_iter().any(|(meta, _)| meta.location == object(id, "json"));
     if !known {
         return Err(TokenError::Unknown { id: id.to_owned() });
     }
@@ -186,10 +188,17 @@ fn id(shown: &str) -> Option<&str> {
     shown.strip_prefix(PREFIX)?.split_once('_').map(|(id, _)| id)
 }
 
-fn check(request: &Request, now: DateTime<Utc>) -> Result<(), TokenError> {
+/// Whether such a token can be made at `now`.
+///
+/// # Errors
+/// A name or list of clients that cannot be kept, an expiry in the past.
+pub fn check(request: &Request, now: DateTime<Utc>) -> Result<(), TokenError> {
     let refuse = |words: &str| Err(TokenError::Invalid(words.to_owned()));
     let plain = |c: char| c.is_ascii_alphanumeric() || "._-@ ".contains(c);
-    if request.name.trim().is_empty() || request.name.len() > MAX_NAME || !request.name.chars().all(plain) {
+    if request.name.trim().is_empty()
+        || request.name.len() > MAX_NAME
+        || !request.name.chars().all(plain)
+    {
         return refuse("a token's name has 1 to 64 letters, digits, spaces and . _ - @");
     }
     if request.expires_at.is_some_and(|end| end <= now) {
@@ -198,6 +207,9 @@ fn check(request: &Request, now: DateTime<Utc>) -> Result<(), TokenError> {
     match &request.clients {
         Some(clients) if clients.is_empty() || clients.contains("") => {
             refuse("a client id is empty; leave --client-id out for a token that sees everything")
+        }
+        Some(_) if request.role == Role::Ingest => {
+            refuse("a token that sends events sends those of all clients; leave --client-id out")
         }
         _ => Ok(()),
     }
@@ -224,11 +236,10 @@ fn hex(bytes: &[u8]) -> String {
 async fn stored(lake: &Lake) -> Result<Vec<(ObjectMeta, bool)>, LakeError> {
     let store = lake.store();
     let folder = Path::from(FOLDER);
-    let objects: Vec<ObjectMeta> = store
-        .list(Some(&folder))
-        .try_collect()
-        .await
-        .map_err(|source| LakeError::store("list", format!("{}{folder}/", lake.url()), source))?;
+    let objects: Vec<ObjectMeta> =
+        store.list(Some(&folder)).try_collect().await.map_err(|source| {
+            LakeError::store("list", format!("{}{folder}/", lake.url()), source)
+        })?;
     let named = |object: &ObjectMeta, kind| object.location.extension() == Some(kind);
     let revoked: BTreeSet<String> = objects
         .iter()

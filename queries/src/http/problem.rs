@@ -1,6 +1,6 @@
 //! The one mapping from what went wrong to an answer: RFC 9457 problem documents with a stable code.
 
-use axum::http::{HeaderValue, StatusCode, header};
+use axum::http::{HeaderValue, Method, StatusCode, Uri, header};
 use axum::response::{IntoResponse, Response};
 use datafusion::error::DataFusionError;
 use onramp_compute::ComputeError;
@@ -42,6 +42,19 @@ impl Problem {
     /// Something that is not there.
     pub fn missing(code: &'static str, detail: impl Into<String>) -> Self {
         Self::new(StatusCode::NOT_FOUND, code, detail)
+    }
+
+    /// A path that leads nowhere.
+    pub fn unknown_route(uri: &Uri) -> Self {
+        let path = uri.path();
+        let detail = format!("there is nothing at {path}; /api/v1/openapi.json lists the routes");
+        Self::missing("unknown_route", detail)
+    }
+
+    /// A method that a path does not take.
+    pub fn not_allowed(method: &Method, uri: &Uri) -> Self {
+        let detail = format!("{} does not take {method}", uri.path());
+        Self::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
     }
 
     /// Work that there is no room for now.

@@ -42,14 +42,11 @@ pub fn wrap(routes: Router, timeout: Duration) -> Router {
 }
 
 async fn unknown(uri: Uri) -> Problem {
-    let detail =
-        format!("there is nothing at {}; /api/v1/openapi.json lists the routes", uri.path());
-    Problem::missing("unknown_route", detail)
+    Problem::unknown_route(&uri)
 }
 
 async fn not_allowed(method: Method, uri: Uri) -> Problem {
-    let detail = format!("{} does not take {method}", uri.path());
-    Problem::new(StatusCode::METHOD_NOT_ALLOWED, "method_not_allowed", detail)
+    Problem::not_allowed(&method, &uri)
 }
 
 async fn counted(request: Request, next: Next) -> Response {

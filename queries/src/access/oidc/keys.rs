@@ -3,9 +3,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 use std::time::{Duration, Instant};
 
-use jsonwebtoken::jwk::{
-    AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse,
-};
+use jsonwebtoken::jwk::{AlgorithmParameters, EllipticCurve, Jwk, KeyAlgorithm, PublicKeyUse};
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 use serde_json::Value;
@@ -62,14 +60,24 @@ struct KeySet {
 #[derive(Debug, thiserror::Error)]
 enum FetchError {
     #[error("{url} did not answer")]
-    Request { url: Url, #[source] source: reqwest::Error },
+    Request {
+        url: Url,
+        #[source]
+        source: reqwest::Error,
+    },
     #[error("{url} answered {status}")]
     Status { url: Url, status: u16 },
     #[error("{url} answered with more than {MAX_DOCUMENT} bytes")]
     TooLong { url: Url },
     #[error("what {url} answered cannot be read")]
-    Unreadable { url: Url, #[source] source: serde_json::Error },
-    #[error("the discovery document is of the issuer {found:?}; access.oidc_issuer must be the same to the letter")]
+    Unreadable {
+        url: Url,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error(
+        "the discovery document is of the issuer {found:?}; access.oidc_issuer must be the same to the letter"
+    )]
     OtherIssuer { found: String },
     #[error(transparent)]
     Address(#[from] OidcError),
@@ -84,7 +92,8 @@ impl Keys {
     /// Addresses that cannot be used.
     pub fn new(settings: &Settings) -> Result<Self, OidcError> {
         let issuer = settings.issuer.clone();
-        let discovery = format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
+        let discovery =
+            format!("{}/.well-known/openid-configuration", issuer.trim_end_matches('/'));
         let client = reqwest::Client::builder()
             .timeout(PATIENCE)
             .redirect(reqwest::redirect::Policy::none())
@@ -107,7 +116,11 @@ impl Keys {
     ///
     /// # Errors
     /// There is none, or the provider has never answered.
-    pub async fn find(&self, id: Option<&str>, algorithm: Algorithm) -> Result<DecodingKey, Denied> {
+    pub async fn find(
+        &self,
+        id: Option<&str>,
+        algorithm: Algorithm,
+    ) -> Result<DecodingKey, Denied> {
         if self.last(FRESH).is_none()
             && let Ok(asked) = self.asked.try_lock()
         {
@@ -207,11 +220,20 @@ fn usable(key: Value) -> Option<Key> {
         (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::PS384)) => Algorithm::PS384,
         (AlgorithmParameters::RSA(_), Some(KeyAlgorithm::PS512)) => Algorithm::PS512,
         (AlgorithmParameters::EllipticCurve(of), None | Some(KeyAlgorithm::ES256))
-            if of.curve == EllipticCurve::P256 => Algorithm::ES256,
+            if of.curve == EllipticCurve::P256 =>
+        {
+            Algorithm::ES256
+        }
         (AlgorithmParameters::EllipticCurve(of), None | Some(KeyAlgorithm::ES384))
-            if of.curve == EllipticCurve::P384 => Algorithm::ES384,
+            if of.curve == EllipticCurve::P384 =>
+        {
+            Algorithm::ES384
+        }
         (AlgorithmParameters::OctetKeyPair(of), None | Some(KeyAlgorithm::EdDSA))
-            if of.curve == EllipticCurve::Ed25519 => Algorithm::EdDSA,
+            if of.curve == EllipticCurve::Ed25519 =>
+        {
+            Algorithm::EdDSA
+        }
         _ => return None,
     };
     let signs = matches!(key.common.public_key_use, None | Some(PublicKeyUse::Signature));

@@ -1,5 +1,5 @@
-use std::sync::{Mutex, PoisonError};
 use std::sync::Arc;
+use std::sync::{Mutex, PoisonError};
 
 use axum::routing::get;
 use jsonwebtoken::jwk::Jwk;
@@ -105,7 +105,9 @@ fn now() -> DateTime<Utc> {
 fn with(claims: &Value, name: &str, value: Value) -> Value {
     let mut claims = claims.clone();
     match value {
-        Value::Null => { claims.as_object_mut().unwrap().remove(name); }
+        Value::Null => {
+            claims.as_object_mut().unwrap().remove(name);
+        }
         value => claims[name] = value,
     }
     claims
@@ -193,7 +195,11 @@ async fn an_algorithm_is_the_keys_and_not_the_jwts() {
     let jwk = Some(Jwk::from_encoding_key(&other.key, Algorithm::ES256).unwrap());
     for header in [
         Header { kid: Some("a".to_owned()), jwk, ..Header::new(Algorithm::ES256) },
-        Header { kid: Some("a".to_owned()), crit: Some(vec!["x".to_owned()]), ..Header::new(Algorithm::ES256) },
+        Header {
+            kid: Some("a".to_owned()),
+            crit: Some(vec!["x".to_owned()]),
+            ..Header::new(Algorithm::ES256)
+        },
     ] {
         let jwt = encode(&header, &claims, &other.key).unwrap();
         assert!(matches!(provider.caller(&jwt, now()).await, Err(Denied::Invalid(_))));
@@ -208,7 +214,10 @@ async fn an_algorithm_is_the_keys_and_not_the_jwts() {
         good.replacen('.', ".e30", 1),
         "a".repeat(10_000),
     ] {
-        assert!(matches!(provider.caller(&forged, now()).await, Err(Denied::Invalid(_))), "{forged}");
+        assert!(
+            matches!(provider.caller(&forged, now()).await, Err(Denied::Invalid(_))),
+            "{forged}"
+        );
     }
     assert!(provider.caller(&good, now()).await.is_ok());
 }

@@ -135,7 +135,9 @@ impl Known {
                 Some(entry) => Some(Arc::clone(&entry.token)),
                 None => read(&self.lake, &meta).await?.map(Arc::new),
             };
-            Ok::<_, LakeError>(token.map(|token| (token.id.clone(), Entry { token, meta, revoked })))
+            Ok::<_, LakeError>(
+                token.map(|token| (token.id.clone(), Entry { token, meta, revoked })),
+            )
         });
         let tokens = entries
             .buffer_unordered(READERS)
