@@ -27,14 +27,16 @@ use std::str::FromStr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::anyhow;
+use anyhow::{Context as _, anyhow};
+use chrono::DateTime;
 use chrono_tz::Tz;
 use onramp_compute::Selection;
 use onramp_compute::engine::{self, Engine};
-use onramp_ingest::PipelineOptions;
 use onramp_ingest::kafka::KafkaOptions;
+use onramp_ingest::{PipelineOptions, Pseudonyms};
 use onramp_lake::{Lake, StoreSettings};
 use onramp_queries::access::Authenticator;
+use onramp_queries::access::audit::Act;
 use onramp_schemas::clock::{Clock, SystemClock};
 
 use crate::cli::Global;
@@ -127,6 +129,24 @@ impl Context {
         Ok(Authenticator::new(lake, self.config().access.options()?, self.clock.clone())?)
     }
 
+    /// Keeps an administrative act before it is done; what it concerns is named, but no person.
+    ///
+    /// # Errors
+    /// It cannot be kept: then it must not be done.
+    pub async fn audit(
+        &self,
+        lake: &Lake,
+        act: &str,
+        target: impl Into<String>,
+        reason: Option<String>,
+    ) -> anyhow::Result<()> {
+        let at = DateTime::from_timestamp_micros(self.clock.now())
+            .context("the clock shows no instant")?;
+        let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
+        let (actor, act, target) = (format!("cli/{user}"), act.to_owned(), target.into());
+        Ok(Act { at, actor, act, target, reason }.record(lake).await?)
+    }
+
     /// The time zone of a question: the one given, else the configured one.
     ///
     /// # Errors
@@ -165,9 +185,12 @@ impl Context {
 }
 
 /// The pipeline's limits as configured.
-pub fn pipeline_options(config: &Config) -> PipelineOptions {
+///
+/// # Errors
+/// A key for pseudonyms that cannot be used.
+pub fn pipeline_options(config: &Config) -> anyhow::Result<PipelineOptions> {
     let ingest = &config.ingest;
-    PipelineOptions {
+    Ok(PipelineOptions {
         namespaces: ingest.namespaces.clone(),
         max_future_us: i64::from(ingest.max_future_seconds) * 1_000_000,
         horizon_us: ingest.horizon_seconds.map(|seconds| i64::from(seconds) * 1_000_000),
@@ -176,7 +199,17 @@ pub fn pipeline_options(config: &Config) -> PipelineOptions {
         flush_bytes: ingest.flush_mb << 20,
         flush_interval: Duration::from_millis(ingest.flush_interval_ms),
         memory_limit_bytes: ingest.memory_limit_mb << 20,
-    }
+        pseudonyms: pseudonyms(config)?,
+    })
+}
+
+/// What makes pseudonyms, where a key is configured.
+///
+/// # Errors
+/// A key that cannot be used.
+pub fn pseudonyms(config: &Config) -> anyhow::Result<Option<Pseudonyms>> {
+    let key = config.privacy.pseudonym_key_file.as_deref();
+    Ok(key.map(Pseudonyms::from_file).transpose()?)
 }
 
 /// The Kafka pipeline as configured.
@@ -198,7 +231,7 @@ pub fn kafka_options(config: &Config) -> anyhow::Result<KafkaOptions> {
         max_rejected_ratio: ingest.max_rejected_ratio,
         dead_letter_topic: ingest.dead_letter_topic.clone(),
         properties: ingest.properties.clone(),
-        pipeline: pipeline_options(config),
+        pipeline: pipeline_options(config)?,
     })
 }
 

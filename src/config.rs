@@ -31,6 +31,8 @@ pub struct Config {
     pub postgres: Postgres,
     /// Who may ask.
     pub access: Access,
+    /// What is kept of people.
+    pub privacy: Privacy,
     /// The query engine.
     pub compute: Compute,
     /// What a report is when nothing else is asked.
@@ -130,6 +132,14 @@ pub struct Postgres {
     pub memory_limit_mb: usize,
 }
 
+/// What is kept of people.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Privacy {
+    /// A file with a key of at least 32 bytes: ingest then keeps pseudonyms in place of `userid`.
+    pub pseudonym_key_file: Option<PathBuf>,
+}
+
 /// The query engine.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,6 +191,7 @@ impl Default for Config {
             http: Http::default(),
             postgres: Postgres::default(),
             access: Access::default(),
+            privacy: Privacy::default(),
             compute: Compute { memory_limit_mb: 1_024, target_partitions: None, spill_dir: None },
             report: Report { funnel: "onboarding".to_owned(), timezone: "UTC".to_owned() },
             log: Log { filter: None, format: LogFormat::Text },

@@ -182,3 +182,31 @@ fn nobody_is_forgotten_by_a_wrong_name() {
     assert_eq!(empty.code, Some(1));
     assert!(empty.stderr.contains("--user is empty"), "{empty:?}");
 }
+
+#[test]
+fn with_a_key_people_are_kept_by_pseudonyms_and_forgotten_by_their_names() {
+    let scene = Scene::new();
+    let World { client, user, everybody, .. } = world(&scene);
+    scene.write("pseudonyms.key", "0123456789abcdef".repeat(4));
+    scene.write("onramp.toml", "[privacy]\npseudonym_key_file = \"pseudonyms.key\"\n");
+    imported(&scene, &everybody);
+    let named = "events WHERE user_id IS NOT NULL";
+    assert!(rows(&scene, named) > 0);
+    assert_eq!(rows(&scene, &format!("{named} AND NOT starts_with(user_id, 'p_')")), 0);
+    // What could not be understood is kept as it came, so that it can be taken in again.
+    let letters = scene.lake().join("dead_letters");
+    assert!(holding(&scene, &user).iter().all(|path| path.starts_with(&letters)));
+    let forget = ["--format", "json", "forget", "--client-id", &client, "--user", &user];
+    let gone = scene.run(forget).succeeded().json();
+    let of = |document: &Value| -> BTreeMap<String, i64> {
+        let tables = document.as_array().unwrap().iter();
+        tables
+            .map(|it| (it["table"].as_str().unwrap().to_owned(), it["rows"].as_i64().unwrap()))
+            .collect()
+    };
+    assert!(of(&gone).values().all(|rows| *rows > 0), "{gone}");
+    assert!(of(&scene.run(forget).succeeded().json()).values().all(|rows| *rows == 0));
+
+    scene.write("pseudonyms.key", "short");
+    scene.run(["import", "events.ndjson"]).failed(1, &["pseudonyms.key", "openssl rand -hex 32"]);
+}

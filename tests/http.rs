@@ -21,10 +21,14 @@ impl Server {
 
     /// Starts a command that listens.
     pub fn of(command: &mut Command, args: &[&str]) -> Self {
+        Self::logged(command, args, Stdio::null())
+    }
+
+    /// The same, with its log kept.
+    pub fn logged(command: &mut Command, args: &[&str], log: impl Into<Stdio>) -> Self {
         let port = free_ports();
         command.arg("--listen").arg(format!("127.0.0.1:{port}")).args(args);
-        let child =
-            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("the binary runs");
+        let child = command.stdout(Stdio::null()).stderr(log).spawn().expect("the binary runs");
         let server = Self { child, port };
         eventually("the server is ready", 30, || {
             server.agent().get(server.url("/readyz")).call().ok().filter(|a| a.status() == 200)

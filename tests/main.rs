@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that unwraps fails as it should")]
 
+mod access;
 mod analysts;
 mod api;
 mod bad_input;

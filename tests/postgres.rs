@@ -5,7 +5,7 @@ mod grafana;
 mod jdbc;
 mod psql;
 mod python;
-mod tls;
+pub mod tls;
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

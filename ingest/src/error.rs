@@ -20,6 +20,15 @@ pub enum IngestError {
         #[source]
         source: std::io::Error,
     },
+    /// A key that somebody could guess.
+    #[error(
+        "{path} holds no key for pseudonyms; make one of at least 32 bytes, as `openssl rand -hex 32` does",
+        path = path.display()
+    )]
+    PseudonymKey {
+        /// The file.
+        path: PathBuf,
+    },
     /// A scratch file could not be written.
     #[error(
         "cannot spool standard input to a temporary file; free space or point TMPDIR elsewhere"

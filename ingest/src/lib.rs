@@ -25,7 +25,9 @@ mod lines;
 pub mod observability;
 pub mod options;
 pub mod pipeline;
+pub mod pseudonyms;
 
 pub use error::IngestError;
 pub use health::Health;
 pub use options::PipelineOptions;
+pub use pseudonyms::Pseudonyms;

@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use onramp_schemas::event::RecordContext;
 
+use crate::pseudonyms::Pseudonyms;
+
 /// What the program holds before it reads anything, and while it encodes a column.
 const PROGRAM_BYTES: usize = 64 << 20;
 
@@ -31,6 +33,8 @@ pub struct PipelineOptions {
     /// Bytes that the process may hold: the program itself, the client's queue, the duplicate
     /// windows and what is buffered. What the others leave bounds a flush.
     pub memory_limit_bytes: usize,
+    /// With these `userid` is kept as a pseudonym; none: as it comes.
+    pub pseudonyms: Option<Pseudonyms>,
 }
 
 impl Default for PipelineOptions {
@@ -44,6 +48,7 @@ impl Default for PipelineOptions {
             flush_bytes: 64 << 20,
             flush_interval: Duration::from_secs(1),
             memory_limit_bytes: 448 << 20,
+            pseudonyms: None,
         }
     }
 }

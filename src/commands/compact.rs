@@ -30,6 +30,9 @@ impl Compact {
     /// Compacts.
     pub async fn run(self, context: &Context) -> anyhow::Result<Ending> {
         let (lake, engine) = (context.lake()?, context.engine()?);
+        if !self.dry_run {
+            context.audit(&lake, "compact", "all tables", None).await?;
+        }
         let settings =
             Settings { file_bytes: (self.file_mb as usize) << 20, ..Settings::default() };
         let progress = context.progress();

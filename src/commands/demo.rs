@@ -50,7 +50,7 @@ impl Demo {
         tokio::task::block_in_place(|| write(&file, options, &progress))?;
         let import = ImportOptions {
             files: vec![file],
-            pipeline: pipeline_options(context.config()),
+            pipeline: pipeline_options(context.config())?,
             ..ImportOptions::default()
         };
         let summary = import::run(&lake, &import, context.clock.as_ref(), &progress).await?;

@@ -2,7 +2,7 @@
 
 use onramp_compute::maintenance::{self, Person};
 
-use super::{Context, Ending};
+use super::{Context, Ending, pseudonyms};
 use crate::output::{self, Sheet, count};
 
 /// Remove a person's events, sessions and dead letters from every file
@@ -23,7 +23,7 @@ pub struct Forget {
     /// The client that the person belongs to
     #[arg(long, value_name = "CLIENT")]
     client_id: String,
-    /// The person, as `userid` names them
+    /// The person, as the `userid` that their apps send names them
     #[arg(long, value_name = "USER")]
     user: String,
     /// Say what would go, change nothing
@@ -38,7 +38,13 @@ impl Forget {
             anyhow::bail!("--user is empty; name the person as the userid of their events does");
         }
         let (lake, engine) = (context.lake()?, context.engine()?);
-        let person = Person { client_id: self.client_id, user: self.user };
+        let pseudonym = pseudonyms(context.config())?.map(|it| it.of(&self.client_id, &self.user));
+        let person = Person { client_id: self.client_id, user: self.user, pseudonym };
+        if !self.dry_run {
+            context
+                .audit(&lake, "forget", format!("a person of {}", person.client_id), None)
+                .await?;
+        }
         let progress = context.progress();
         progress.steps(0, "writing files again");
         let told = |at: maintenance::Progress| progress.of(at.rows, at.rows_total);

@@ -52,7 +52,7 @@ impl Import {
             files: self.files,
             mapping: self.mapping,
             source: self.source,
-            pipeline: pipeline_options(context.config()),
+            pipeline: pipeline_options(context.config())?,
         };
         let lake = context.lake()?;
         let progress = context.progress();

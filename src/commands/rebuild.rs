@@ -33,6 +33,10 @@ impl Rebuild {
             Some(name) => vec![funnels.get(name)?],
             None => funnels.iter().map(|(funnel, _)| funnel).collect(),
         };
+        if !self.dry_run {
+            let names: Vec<&str> = chosen.iter().map(|funnel| funnel.name.as_str()).collect();
+            context.audit(&lake, "rebuild", names.join(", "), None).await?;
+        }
         let progress = context.progress();
         let mut sheet = Sheet::new([
             "funnel",

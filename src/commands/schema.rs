@@ -121,7 +121,7 @@ fn judge(
         _ => Box::new(File::open(file).with_context(cannot)?),
     };
     let mut input = BufReader::new(input);
-    let options = pipeline_options(context.config());
+    let options = pipeline_options(context.config())?;
     let record = options.context(context.clock.now());
     let (mut line, mut number, mut valid) = (Vec::new(), 0, 0);
     loop {

@@ -115,7 +115,7 @@ pub async fn serve(context: &Context, consumes: Consumes) -> anyhow::Result<Endi
         let (sink, committing) = GroupCommit::start(
             &lake,
             &config.ingest.instance,
-            pipeline_options(config),
+            pipeline_options(config)?,
             context.clock.clone(),
             health.clone(),
             served.clone(),

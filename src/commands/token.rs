@@ -3,7 +3,6 @@
 use anyhow::{Context as _, anyhow};
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use onramp_queries::access::Role;
-use onramp_queries::access::audit::Act;
 use onramp_queries::access::tokens::{self, Listed, Request};
 use serde_json::json;
 
@@ -60,11 +59,6 @@ impl TokenCommand {
         let lake = context.lake()?;
         let at = DateTime::from_timestamp_micros(context.clock.now())
             .context("the clock shows no instant")?;
-        let record = async |act: &str, target: String, reason| {
-            let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
-            let act = Act { at, actor: format!("cli/{user}"), act: act.to_owned(), target, reason };
-            act.record(&lake).await
-        };
         match self.action {
             Action::Create { name, role, client_id, expires } => {
                 let clients = (!client_id.is_empty()).then(|| client_id.into_iter().collect());
@@ -72,7 +66,7 @@ impl TokenCommand {
                 let request =
                     Request { name, role, clients, expires_at: expires.map(|span| at + span) };
                 tokens::check(&request, at)?;
-                record("token.create", target, None).await?;
+                context.audit(&lake, "token.create", target, None).await?;
                 let (token, secret) = tokens::create(&lake, request, at).await?;
                 if context.format == Format::Json {
                     output::document(&json!({
@@ -87,7 +81,7 @@ impl TokenCommand {
             }
             Action::List => list(context, &tokens::list(&lake).await?, at)?,
             Action::Revoke { id, reason } => {
-                record("token.revoke", id.clone(), reason).await?;
+                context.audit(&lake, "token.revoke", &id, reason).await?;
                 tokens::revoke(&lake, &id, at).await?;
                 context.say("revoked; servers refuse it within seconds");
             }

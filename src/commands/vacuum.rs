@@ -24,7 +24,11 @@ pub struct Vacuum {
 impl Vacuum {
     /// Vacuums.
     pub async fn run(self, context: &Context) -> anyhow::Result<Ending> {
-        let vacuumed = maintenance::vacuum(&context.lake()?, self.dry_run).await?;
+        let lake = context.lake()?;
+        if !self.dry_run {
+            context.audit(&lake, "vacuum", "all tables", None).await?;
+        }
+        let vacuumed = maintenance::vacuum(&lake, self.dry_run).await?;
         let mut sheet = Sheet::new(["table", "files", "bytes", "log files"]).right(1..4);
         for table in &vacuumed {
             sheet.row([

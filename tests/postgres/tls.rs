@@ -9,7 +9,7 @@ use crate::support::Scene;
 const QUESTION: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 
 /// Writes a certificate for this machine and its key into the scene.
-fn certificate(scene: &Scene) {
+pub fn certificate(scene: &Scene) {
     let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
     let made = rcgen::generate_simple_self_signed(names).unwrap();
     scene.write("server.pem", made.cert.pem());

@@ -31,8 +31,18 @@ const ATTEMPTS: usize = 8;
 pub struct Person {
     /// The tenant; people of one name under two tenants are two.
     pub client_id: String,
-    /// The `userid` of their events.
+    /// The `userid` that their apps send.
     pub user: String,
+    /// What ingest keeps in its place, where it does.
+    pub pseudonym: Option<String>,
+}
+
+impl Person {
+    /// Whether an event names them.
+    fn named(&self) -> Expr {
+        let names = std::iter::once(&self.user).chain(&self.pseudonym);
+        col("user_id").in_list(names.map(lit).collect(), false)
+    }
 }
 
 /// What was taken out of a table; after a dry run, what would be.

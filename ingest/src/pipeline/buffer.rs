@@ -227,7 +227,12 @@ impl Buffer {
                 self.counts.tasks += 1;
                 Verdict::Task
             }
-            Ok(event) => self.accept(partition, record, &event),
+            Ok(mut event) => {
+                if let (Some(pseudonyms), Some(user)) = (&options.pseudonyms, &event.user_id) {
+                    event.user_id = Some(pseudonyms.of(&event.client_id, user).into());
+                }
+                self.accept(partition, record, &event)
+            }
             Err(rejection) => {
                 beside.dead_letters.push(&DeadLetter::rejected(partition, record, &rejection));
                 *self.counts.rejected.entry(rejection.code.as_str()).or_default() += 1;

@@ -34,19 +34,21 @@ impl Guard {
     }
 
     /// Who asks, if they may; `whole` is whether they must see all clients.
-    async fn caller(&self, request: &Request, role: Role, whole: bool) -> Result<Caller, Response> {
+    async fn caller(
+        &self,
+        headers: &HeaderMap,
+        peer: IpAddr,
+        role: Role,
+        whole: bool,
+    ) -> Result<Caller, Response> {
         let required =
-            self.authenticator.required().await.map_err(|denied| self.deny(request, denied))?;
+            self.authenticator.required().await.map_err(|denied| self.deny(peer, denied))?;
         if !required {
-            return if from_here(request.headers()) {
-                Ok(Caller::local())
-            } else {
-                Err(elsewhere())
-            };
+            return if from_here(headers) { Ok(Caller::local()) } else { Err(elsewhere()) };
         }
-        let bearer = bearer(request.headers()).map_err(|denied| self.deny(request, denied))?;
+        let bearer = bearer(headers).map_err(|denied| self.deny(peer, denied))?;
         let admitted = self.authenticator.caller(bearer).await;
-        let caller = admitted.map_err(|denied| self.deny(request, denied))?;
+        let caller = admitted.map_err(|denied| self.deny(peer, denied))?;
         if !caller.may(role) {
             let detail = format!("this takes the role {role}; {} has {}", caller.name, caller.role);
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).into_response());
@@ -60,7 +62,7 @@ impl Guard {
         Ok(caller)
     }
 
-    fn deny(&self, request: &Request, denied: Denied) -> Response {
+    fn deny(&self, peer: IpAddr, denied: Denied) -> Response {
         let (status, code, challenge) = match denied {
             Denied::Unavailable => {
                 let detail = denied.to_string();
@@ -71,7 +73,6 @@ impl Guard {
                 (StatusCode::UNAUTHORIZED, "unauthenticated", r#"Bearer realm="onramp""#)
             }
             Denied::Invalid(reason) => {
-                let peer = peer(request);
                 if let Err(wait) = self.limits.failure(peer) {
                     return too_many("failed logins", wait);
                 }
@@ -101,12 +102,12 @@ async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> 
             return response;
         }
     };
-    let caller = match need {
+    let (role, whole) = match need {
         Need::Open => return next.run(request).await,
-        Need::Confined(role) => guard.caller(&request, role, false).await,
-        Need::Whole(role) => guard.caller(&request, role, true).await,
+        Need::Confined(role) => (role, false),
+        Need::Whole(role) => (role, true),
     };
-    match caller {
+    match guard.caller(request.headers(), peer(&request), role, whole).await {
         Ok(caller) => {
             request.extensions_mut().insert(caller);
             next.run(request).await

@@ -8,7 +8,8 @@ use axum::http::header;
 use axum::response::{Html, IntoResponse, Response};
 use axum::routing::get;
 use utoipa::openapi::OpenApi as Description;
-use utoipa::{OpenApi, ToSchema};
+use utoipa::openapi::security::{Http, HttpAuthScheme, SecurityScheme};
+use utoipa::{Modify, OpenApi, ToSchema};
 use utoipa_swagger_ui::Config;
 
 use super::documented;
@@ -28,6 +29,9 @@ const ASSETS: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
                        whose `code` is stable. Lists come as CSV or as an Arrow stream too, by `Accept`."
     ),
     servers((url = "/")),
+    // Either, for without tokens and a provider nobody has to show one.
+    security(("token" = []), ()),
+    modifiers(&Token),
     paths(events, healthz, readyz, metrics),
     tags(
         (name = "analytics", description = "Figures, and the sessions behind them."),
@@ -37,6 +41,19 @@ const ASSETS: [&str; 2] = ["swagger-ui.css", "swagger-ui-bundle.js"];
     )
 )]
 struct Base;
+
+/// How callers show who they are.
+struct Token;
+
+impl Modify for Token {
+    fn modify(&self, description: &mut Description) {
+        let mut bearer = Http::new(HttpAuthScheme::Bearer);
+        bearer.description =
+            Some("A token of `onramp token create`, or a JWT of the provider.".to_owned());
+        let components = description.components.get_or_insert_default();
+        components.add_security_scheme("token", SecurityScheme::Http(bearer));
+    }
+}
 
 /// The description of all routes, those of the collector and of operations included.
 pub fn openapi() -> Description {

@@ -173,6 +173,15 @@ pub enum Refusals {
     /// `invalid_request`, `invalid_statement`, `refused_statement`: it cannot be understood, or is not answered.
     #[response(status = BAD_REQUEST, content_type = "application/problem+json")]
     Invalid(Problem),
+    /// `unauthenticated`: a token is wanted, or the one that was shown does not count.
+    #[response(status = UNAUTHORIZED, content_type = "application/problem+json")]
+    Unauthenticated(Problem),
+    /// `forbidden`: the caller's role or clients do not reach that far.
+    #[response(status = FORBIDDEN, content_type = "application/problem+json")]
+    Forbidden(Problem),
+    /// `too_many_requests`: `Retry-After` says when to try again.
+    #[response(status = TOO_MANY_REQUESTS, content_type = "application/problem+json")]
+    TooMany(Problem),
     /// `unknown_funnel`, `unknown_client`, `unknown_session`, `empty_lake`: it is not there.
     #[response(status = NOT_FOUND, content_type = "application/problem+json")]
     Missing(Problem),

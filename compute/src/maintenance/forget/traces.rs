@@ -6,7 +6,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::JoinType;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::logical_expr::{Expr, cast, col, lit};
+use datafusion::logical_expr::{Expr, cast, col, lit, not};
 use datafusion::prelude::{DataFrame, SessionContext};
 use onramp_lake::{Lake, Snapshot};
 use onramp_schemas::tables::EVENTS;
@@ -40,13 +40,13 @@ impl Traces {
                 context.read_table(table)?.filter(col("client_id").eq(lit(&person.client_id)))?;
             let own = of_client
                 .clone()
-                .filter(col("user_id").eq(lit(&person.user)))?
+                .filter(person.named())?
                 .select_columns(&["session_id", "session_key"])?
                 .distinct()?;
             let found = named(own.clone()).await?;
             let others = of_client
                 .filter(in_list("session_key", found.iter().map(|(_, key)| *key)))?
-                .filter(col("user_id").not_eq(lit(&person.user)))?
+                .filter(not(person.named()))?
                 .select(vec![col("session_id").alias("shared_session")])?
                 .distinct()?;
             let alone =
@@ -62,7 +62,7 @@ impl Traces {
     /// Whether an event is theirs.
     pub fn events(&self) -> Expr {
         let nameless = col("user_id").is_null().and(in_list("session_id", self.alone.iter()));
-        self.of_sessions().and(col("user_id").eq(lit(&self.person.user)).or(nameless))
+        self.of_sessions().and(self.person.named().or(nameless))
     }
 
     /// Whether a session is theirs, perhaps among others.
