@@ -40,7 +40,29 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(compared(sessions))
 }
 
+/// `FOLDER`, where there is one already, holds the lake of an earlier run: only ours is run, `ONLY` it.
+async fn kept(folder: &Path, only: &str) -> anyhow::Result<()> {
+    let bench = Bench::new(folder)?;
+    if !folder.exists() {
+        world::write(&bench.lake, 2_000_000).await?;
+        bench.fold().await?;
+    }
+    for _ in 0..ROUNDS {
+        let seconds = match only {
+            "funnel" => bench.funnel().await?.0,
+            "command" => binary::onramp(folder, &["report", "--format", "json"])?.seconds,
+            _ => bench.report().await?,
+        };
+        println!("{only} {seconds:.4}");
+    }
+    Ok(())
+}
+
 async fn compared(sessions: usize) -> anyhow::Result<()> {
+    if let Ok(folder) = std::env::var("ONRAMP_LAKE") {
+        let only = std::env::var("ONRAMP_ONLY").unwrap_or_default();
+        return kept(Path::new(&folder), &only).await;
+    }
     let folder = tempfile::tempdir()?;
     let bench = Bench::new(&folder.path().join("lake"))?;
     let events = world::write(&bench.lake, sessions).await?;
