@@ -121,8 +121,11 @@ pub async fn report(
 /// When an as-of instant is named and the same was asked before, only events up to it make a
 /// difference: without such the answer is the one that was given, to the byte.
 ///
+/// A lake that cannot be written to, or not now, gives the report all the same: that it was not kept
+/// is a warning in the log.
+///
 /// # Errors
-/// As [`report`], and when the report cannot be kept.
+/// As [`report`], and when the reports that were kept cannot be read.
 pub async fn kept_report(
     lake: &Lake,
     funnel: &Funnel,
@@ -144,7 +147,14 @@ pub async fn kept_report(
         }
     }
     let report = computed(&fixed, &populations, (dataset.positions, input)).await?;
-    keep(lake, engine, request.now, &fixed, dataset.events_version, &report).await?;
+    let kept = keep(lake, engine, request.now, &fixed, dataset.events_version, &report).await;
+    if let Err(error) = kept {
+        tracing::warn!(
+            report_id = report.report_id,
+            error = &error as &dyn std::error::Error,
+            "report could not be kept, `--reproduce` will not find it"
+        );
+    }
     Ok(report)
 }
 

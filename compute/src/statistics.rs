@@ -8,6 +8,7 @@ pub mod decomposition;
 pub mod distribution;
 pub mod incidence;
 pub mod multiplicity;
+pub mod order;
 pub mod proportion;
 pub mod quantile;
 pub mod rank;

@@ -9,6 +9,7 @@ use super::Thresholds;
 use super::calendar::{Bucket, Unit, buckets};
 use super::population::{Basis, Counts, Population, Shape};
 use super::rates::{Rate, StageRates, overall, stage_rates};
+use crate::statistics::order;
 use crate::statistics::proportion::Proportion;
 use crate::statistics::quantile::percentile;
 use crate::statistics::trend::{Point, weighted_slope};
@@ -108,7 +109,7 @@ pub(super) fn cohorts(
     let cohort = |(index, (week, mut tally)): (usize, (&Bucket, Tally))| {
         let watched_from = week.end.min(period.1);
         let iso = week.date.iso_week();
-        tally.to_complete.sort_unstable();
+        order::sort(&mut tally.to_complete);
         Cohort {
             week: format!("{:04}-W{:02}", iso.year(), iso.week()),
             monday: week.date,

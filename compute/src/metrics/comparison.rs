@@ -12,6 +12,7 @@ use super::population::{Basis, Counts, Population, Shape};
 use super::rates::{Rate, StageRates, stage_rates};
 use crate::statistics::decomposition::{Part, kitagawa};
 use crate::statistics::multiplicity::benjamini_hochberg;
+use crate::statistics::order;
 use crate::statistics::proportion::Proportion;
 use crate::statistics::quantile::percentile;
 use crate::statistics::rank::mann_whitney;
@@ -318,7 +319,7 @@ fn times(before: &Side, after: &Side, frame: &Frame, stage: usize) -> ComparedTi
 fn time(before: &Side, after: &Side, from: usize, to: usize) -> ComparedTime {
     let sorted = |side: &Side| {
         let mut micros = side.population.durations(from, to);
-        micros.sort_unstable();
+        order::sort(&mut micros);
         micros
     };
     let (before, after) = (sorted(before), sorted(after));

@@ -162,7 +162,11 @@ impl Exits {
 }
 
 /// The distinct codes of a session's errors in a span of time.
+#[inline]
 pub(super) fn codes(population: &Population, row: usize, during: Range<i64>) -> Vec<&str> {
+    if !population.has_errors(row) {
+        return Vec::new();
+    }
     let errors = population.errors(row).filter(|(at, _)| during.contains(at));
     let mut codes: Vec<&str> = errors.map(|(_, code)| code).collect();
     if codes.len() < 2 {

@@ -24,3 +24,16 @@ pub(super) fn run(jobs: Vec<Job<'_>>) {
         work();
     });
 }
+
+/// What a function makes of each item, in their order, side by side.
+pub(super) fn map<T: Send, R: Send>(
+    items: impl Iterator<Item = T>,
+    make: impl Fn(T) -> R + Sync,
+) -> Vec<R> {
+    let items: Vec<T> = items.collect();
+    let mut made: Vec<Option<R>> = items.iter().map(|_| None).collect();
+    let make = &make;
+    let jobs = items.into_iter().zip(&mut made);
+    run(jobs.map(|(item, place)| Box::new(move || *place = Some(make(item))) as Job).collect());
+    made.into_iter().flatten().collect()
+}

@@ -5,6 +5,7 @@ use std::ops::Range;
 use onramp_schemas::funnel::Funnel;
 
 use super::labels::Labelled;
+use super::parallel::{self, Job};
 use crate::fold::{Fate, LostHow, Outlook, Rules, Session};
 
 /// The stages of a funnel as the figures need them; all stages count from 0 here.
@@ -322,16 +323,18 @@ impl Population {
     /// Takes in the sessions of another population of the same scope.
     pub(crate) fn append(&mut self, other: Population) {
         let errors = self.error_at.len() as u32;
-        self.reached.extend(other.reached);
-        self.mature.extend(other.mature);
+        let mut jobs: Vec<Job> = Vec::new();
         for (column, more) in self.stage_at.iter_mut().zip(other.stage_at) {
-            column.extend(more);
+            jobs.push(Box::new(|| column.extend(more)));
         }
+        jobs.push(Box::new(|| self.lost_at.extend(other.lost_at)));
+        jobs.push(Box::new(|| self.last_event_at.extend(other.last_event_at)));
+        jobs.push(Box::new(|| self.reasons.append(&other.reasons)));
+        jobs.push(Box::new(|| self.reached.extend(other.reached)));
+        jobs.push(Box::new(|| self.mature.extend(other.mature)));
+        parallel::run(jobs);
         self.state.extend(other.state);
-        self.lost_at.extend(other.lost_at);
         self.furthest.extend(other.furthest);
-        self.last_event_at.extend(other.last_event_at);
-        self.reasons.append(&other.reasons);
         self.errors_end.extend(other.errors_end.iter().map(|end| errors + end));
         self.error_at.extend(other.error_at);
         self.error_code.append(&other.error_code);
@@ -387,13 +390,16 @@ impl Population {
     }
 
     /// Microseconds from one stage to another, where both were reached.
+    #[inline]
     pub(super) fn between(&self, row: usize, from: usize, to: usize) -> Option<i64> {
         Some(self.at(row, to)? - self.at(row, from)?)
     }
 
     /// The same of every session that reached both.
     pub(super) fn durations(&self, from: usize, to: usize) -> Vec<i64> {
-        self.rows().filter_map(|row| self.between(row, from, to)).collect()
+        let mut durations = Vec::with_capacity(self.sessions());
+        durations.extend(self.rows().filter_map(|row| self.between(row, from, to)));
+        durations
     }
 
     pub(super) fn state(&self, row: usize) -> State {
@@ -415,10 +421,19 @@ impl Population {
         self.orphans.iter().filter(|&&at| (from..to).contains(&at)).count() as u64
     }
 
+    fn error_places(&self, row: usize) -> Range<usize> {
+        let start = row.checked_sub(1).map_or(0, |before| self.errors_end[before]) as usize;
+        start..self.errors_end[row] as usize
+    }
+
+    /// Whether a session had errors.
+    pub(super) fn has_errors(&self, row: usize) -> bool {
+        !self.error_places(row).is_empty()
+    }
+
     /// Times and codes of a session's errors, in order.
     pub(super) fn errors(&self, row: usize) -> impl Iterator<Item = (i64, &str)> {
-        let start = row.checked_sub(1).map_or(0, |before| self.errors_end[before]) as usize;
-        (start..self.errors_end[row] as usize)
+        self.error_places(row)
             .filter_map(|place| Some((self.error_at[place], self.error_code.get(place)?)))
     }
 
@@ -444,6 +459,9 @@ impl Population {
     }
 }
 
+/// Masks that are counted at once.
+const BATCH: usize = 8_192;
+
 /// How many sessions there are on a basis, and how many reached each stage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Counts {
@@ -458,7 +476,12 @@ impl Counts {
 
     pub(super) fn of(population: &Population, basis: Basis) -> Counts {
         let mut counts = Counts::none(population.stages());
-        population.rows().for_each(|row| counts.add(population, row, basis));
+        let masks = match basis {
+            Basis::Raw => &population.reached,
+            Basis::Mature => &population.mature,
+        };
+        // A batch of them stays in the cache from stage to stage.
+        masks.chunks(BATCH).for_each(|batch| counts.add_masks(batch));
         counts
     }
 
@@ -471,6 +494,15 @@ impl Counts {
         self.sessions += u64::from(mask & 1);
         for (stage, reached) in self.reached.iter_mut().enumerate() {
             *reached += u64::from(mask >> stage & 1);
+        }
+    }
+
+    /// Adds sessions as [`Self::add_mask`] does, stage by stage: many masks at once.
+    pub fn add_masks(&mut self, masks: &[u32]) {
+        let having = |stage: usize| masks.iter().map(|mask| mask >> stage & 1).sum::<u32>();
+        self.sessions += u64::from(having(0));
+        for (stage, reached) in self.reached.iter_mut().enumerate() {
+            *reached += u64::from(having(stage));
         }
     }
 

@@ -6,6 +6,7 @@ use utoipa::ToSchema;
 use super::population::{Population, Shape};
 use crate::statistics::competing;
 use crate::statistics::incidence::{self, Estimate, Incidence, incidence};
+use crate::statistics::order;
 use crate::statistics::quantile;
 use crate::statistics::risk::Watched;
 
@@ -34,7 +35,7 @@ pub struct Durations {
 
 impl Durations {
     /// Summarises microseconds; sorts them.
-    pub(super) fn of(micros: &mut [i64]) -> Durations {
+    pub(super) fn of(micros: &mut Vec<i64>) -> Durations {
         let summary = quantile::summary(micros);
         Durations {
             sessions: micros.len() as u64,
@@ -186,7 +187,7 @@ fn stage_incidence(
         }
     }
     for list in [&mut lost, &mut in_flight, &mut not_reached] {
-        list.sort_unstable();
+        order::sort(list);
     }
     let watched = Watched { events, competing: &[], censored: &not_reached };
     let competed = Watched { events, competing: &lost, censored: &in_flight };

@@ -173,6 +173,24 @@ async fn questions_without_an_answer_are_refused() {
     assert!(error.contains("holds no events yet"), "{error}");
 }
 
+#[tokio::test]
+async fn a_report_that_cannot_be_kept_is_given() {
+    let test = lake().await;
+    let (funnel, request) = (&builtin()[0], ReportRequest::new(i64::MAX));
+    asked(&test, &request).await.unwrap();
+    // Where the table's folder should be there is a file.
+    let place = std::path::Path::new(test.lake.root()).join("reports");
+    std::fs::write(&place, "").unwrap();
+    let settings = Settings::default();
+    let given = kept_report(&test.lake, funnel, &request, &test.engine, &settings, &silent);
+    assert_eq!(given.await.unwrap().total_sessions, 2);
+    std::fs::remove_file(&place).unwrap();
+    let given = kept_report(&test.lake, funnel, &request, &test.engine, &settings, &silent);
+    let id = given.await.unwrap().report_id;
+    let kept = crate::reports::find(&test.lake, &test.engine, &id).await.unwrap();
+    assert!(kept.is_some(), "where it can be it is kept");
+}
+
 #[test]
 fn moments_are_dates_or_instants() {
     assert_eq!("2026-01-02T00:00:00+01:00".parse(), Ok(Moment::Instant(1_767_308_400_000_000)));

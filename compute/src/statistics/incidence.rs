@@ -111,6 +111,8 @@ impl Step {
 
     /// Log-log limits of `1 − F` with Greenwood's variance (Kalbfleisch and Prentice 2002, p. 18):
     /// `S^exp(±z √Σ / ln S)`; both 0 where `1 − F` is 0.
+    // In line its logarithms are computed ahead of the bounds that spare them.
+    #[inline(never)]
     fn survival_limits(&self) -> Interval {
         if self.survival <= 0.0 {
             return Interval { low: 0.0, high: 0.0 };

@@ -1,5 +1,7 @@
 //! Location of a sample of durations.
 
+use super::order;
+
 /// Mean and quantiles of a sample of durations, in seconds.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Summary {
@@ -18,8 +20,8 @@ pub struct Summary {
 }
 
 /// Summarises microseconds as seconds; sorts the sample. `None` of nothing.
-pub fn summary(micros: &mut [i64]) -> Option<Summary> {
-    micros.sort_unstable();
+pub fn summary(micros: &mut Vec<i64>) -> Option<Summary> {
+    order::sort(micros);
     let total: i128 = micros.iter().map(|&value| i128::from(value)).sum();
     let mean = total as f64 / (micros.len() as f64 * 1e6);
     let quantile = |percent| percentile(micros, percent);

@@ -107,7 +107,7 @@ fn quantiles_agree_with_numpy() {
             close(found, expected);
         }
     }
-    assert_eq!(summary(&mut []), None);
+    assert_eq!(summary(&mut Vec::new()), None);
 }
 
 #[test]

@@ -3,16 +3,19 @@
 use super::evidence::{Evidence, share};
 use super::sql::seconds;
 use super::{Candidate, Draft, Frame, Gain, Kind, Side};
+use crate::metrics::parallel;
 use crate::statistics::proportion::Proportion;
 
 /// One hypothesis a step: of the sessions that stalled there as many go on as in the period before.
 pub(super) fn candidates<'a>(frame: &'a Frame<'a>) -> Vec<Candidate<'a>> {
-    let candidate = |(stage, next)| {
-        let rates = frame.sides().map(|side| recovered(frame, side, stage, next));
+    let rates = parallel::map(frame.shape.steps(), |(stage, next)| {
+        frame.sides().map(|side| recovered(frame, side, stage, next))
+    });
+    let candidate = |((stage, next), rates): (_, [Proportion; 2])| {
         let difference = frame.tested(rates[1], rates[0])?;
         Some(Candidate::of(difference, move || draft(frame, (stage, next), rates)))
     };
-    frame.shape.steps().filter_map(candidate).collect()
+    frame.shape.steps().zip(rates).filter_map(candidate).collect()
 }
 
 /// Of the sessions that had not passed on when they ceased to be active, those that did later.

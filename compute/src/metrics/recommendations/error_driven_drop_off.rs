@@ -6,14 +6,18 @@ use super::evidence::{Evidence, share};
 use super::sql::quoted;
 use super::{Candidate, Draft, Frame, Gain, Kind};
 use crate::metrics::leaving::codes;
+use crate::metrics::parallel;
 use crate::statistics::proportion::Proportion;
 
 /// One hypothesis a step and error code: sessions with that error pass as often as the others.
 pub(super) fn candidates<'a>(frame: &'a Frame<'a>) -> Vec<Candidate<'a>> {
     let mut candidates = Vec::new();
-    for (stage, next) in frame.shape.steps() {
+    let steps = frame.shape.steps();
+    let counted =
+        parallel::map(steps, |(stage, next)| (stage, next, passed_with(frame, stage, next)));
+    for (stage, next, with) in counted {
         let all = frame.now.conversion(stage, next);
-        for (code, with) in passed_with(frame, stage, next) {
+        for (code, with) in with {
             let without = Proportion::new(all.reached - with.reached, all.total - with.total);
             let Some(difference) = frame.tested(without, with) else { continue };
             let write = move || draft(frame, (stage, next), code, [with, without]);

@@ -145,13 +145,19 @@ impl Sink for Counted {
     fn add_rows(&mut self, rows: &RecordBatch) -> Result<(), ComputeError> {
         let columns = Columns(rows);
         let (masks, started) = (Masks::of(&columns)?, columns.instant("started_at")?);
-        for row in 0..rows.num_rows() {
+        let may_exclude = masks.excluded.true_count() > 0;
+        let counted = |row: usize| {
             let mask = masks.get(row, &self.scope);
-            let started_at = started.value(row);
-            if mask.reached & 1 == 1 && self.scope.holds(started_at) && !masks.excluded(row) {
-                self.add(mask.reached, self.scope.mature(started_at, mask.in_horizon));
-            }
-        }
+            let started_at = started.values()[row];
+            let counts = mask.reached & 1 == 1
+                && self.scope.holds(started_at)
+                && !(may_exclude && masks.excluded(row));
+            let mature = self.scope.mature(started_at, mask.in_horizon);
+            if counts { (mask.reached, mature) } else { (0, 0) }
+        };
+        let (raw, mature): (Vec<u32>, Vec<u32>) = (0..rows.num_rows()).map(counted).unzip();
+        self.raw.add_masks(&raw);
+        self.mature.add_masks(&mature);
         Ok(())
     }
 
@@ -202,9 +208,10 @@ impl<'a> Masks<'a> {
         })
     }
 
+    #[inline]
     fn get(&self, row: usize, scope: &Scope) -> Mask {
         let (by_name, furthest) =
-            (self.by_name.value(row) as u32, self.furthest.value(row) as usize);
+            (self.by_name.values()[row] as u32, self.furthest.values()[row] as usize);
         Mask {
             reached: scope.rules.reached(by_name, furthest),
             by_name,
