@@ -4,6 +4,8 @@
 //! `cargo bench --bench report [-- SESSIONS]` (2,000,000 unless given: 12.2 M events). Nothing is kept
 //! from run to run: every one starts an engine of its own and reads the log anew; the report is also
 //! asked of the binary, whose peak memory is told.
+//! With `ONRAMP_LAKE=FOLDER` only ours is run, over the lake there, which is made if it is missing: the
+//! report, or with `ONRAMP_ONLY=funnel` or `command` the standard funnel or the binary.
 //! Needs `python3` with venv and pip; `ONRAMP_PEERS=PYTHON` names one that has the peers already.
 
 mod binary;
@@ -40,11 +42,12 @@ fn main() -> anyhow::Result<()> {
     runtime.block_on(compared(sessions))
 }
 
-/// `FOLDER`, where there is one already, holds the lake of an earlier run: only ours is run, `ONLY` it.
-async fn kept(folder: &Path, only: &str) -> anyhow::Result<()> {
+/// Ours alone, over a lake that stays.
+async fn kept(folder: &Path, only: &str, sessions: usize) -> anyhow::Result<()> {
+    let is_new = !folder.exists();
     let bench = Bench::new(folder)?;
-    if !folder.exists() {
-        world::write(&bench.lake, 2_000_000).await?;
+    if is_new {
+        world::write(&bench.lake, sessions).await?;
         bench.fold().await?;
     }
     for _ in 0..ROUNDS {
@@ -61,7 +64,7 @@ async fn kept(folder: &Path, only: &str) -> anyhow::Result<()> {
 async fn compared(sessions: usize) -> anyhow::Result<()> {
     if let Ok(folder) = std::env::var("ONRAMP_LAKE") {
         let only = std::env::var("ONRAMP_ONLY").unwrap_or_default();
-        return kept(Path::new(&folder), &only).await;
+        return kept(Path::new(&folder), &only, sessions).await;
     }
     let folder = tempfile::tempdir()?;
     let bench = Bench::new(&folder.path().join("lake"))?;
