@@ -8,12 +8,17 @@ use tracing_subscriber::EnvFilter;
 use crate::cli::Global;
 use crate::config::{Log, LogFormat};
 
+/// What quotes whole plans and statements in its logs, with people's ids in them: quiet, whatever the level
+/// of everything else, until a filter names it.
+const QUOTING: &str = "datafusion=warn,sqlparser=warn";
+
 /// Starts logging; a service says more than a command that ends by itself.
 ///
 /// # Errors
 /// A filter that is none.
 pub fn start(global: &Global, log: &Log, service: bool) -> anyhow::Result<()> {
-    let filter = match (global.quiet, global.verbose, &log.filter) {
+    let own = log.filter.as_ref().map(|filter| format!("{QUOTING},{filter}"));
+    let filter = match (global.quiet, global.verbose, &own) {
         (true, _, _) => "error",
         (_, 1, _) => {
             "warn,onramp=info,onramp_lake=info,onramp_ingest=info,onramp_compute=info,onramp_queries=info"
@@ -26,6 +31,7 @@ pub fn start(global: &Global, log: &Log, service: bool) -> anyhow::Result<()> {
         _ => "warn",
     };
     let filter = EnvFilter::try_new(filter).with_context(|| {
+        let filter = log.filter.as_deref().unwrap_or(filter);
         format!("log.filter {filter:?} is no filter; write a level such as info, or onramp_ingest=debug,warn")
     })?;
     let builder = tracing_subscriber::fmt()

@@ -10,9 +10,7 @@ use governor::state::keyed::HashMapStateStore;
 use governor::{Quota, RateLimiter};
 
 /// Callers or peers that are kept apart; those that have been quiet are forgotten before.
-const MAX_KEYS: usize = 100_000;
-/// How many of them call for a look at who was quiet.
-const MANY_KEYS: usize = 10_000;
+const MAX_KEYS: usize = 10_000;
 
 /// How much is let through; none: all of it.
 #[derive(Clone, Copy, Debug)]
@@ -75,7 +73,7 @@ const TWO: NonZeroU32 = NonZeroU32::MIN.saturating_add(1);
 
 fn count<K: Hash + Eq + Clone>(limiter: Option<&Keyed<K>>, key: &K) -> Result<(), Duration> {
     let Some(limiter) = limiter else { return Ok(()) };
-    if limiter.len() >= MANY_KEYS {
+    if limiter.len() >= MAX_KEYS {
         limiter.retain_recent();
         if limiter.len() >= MAX_KEYS {
             return Err(Duration::from_secs(1));

@@ -66,26 +66,26 @@ async fn status(router: &Router, method: &str, path: &str, token: Option<&str>) 
     ask(router, method, path, &headers).await.status().as_u16()
 }
 
-/// Who may ask what: by route, nobody, then each role over all clients, then each over one.
-/// The roles are ingest, viewer, analyst, admin. Written out by hand, so that a change of the routes' own table is seen here.
+/// Who may ask what: by route, nobody, then each role over all clients, then each that can be confined
+/// over one. The roles are ingest, viewer, analyst, admin. Written out by hand, so that a change of the routes' own table is seen here.
 #[rustfmt::skip]
 const MATRIX: &[(&str, &str, &str)] = &[
-    ("GET",  "/healthz",                                                      "y yyyy yyyy"),
-    ("GET",  "/readyz",                                                       "y yyyy yyyy"),
-    ("GET",  "/metrics",                                                      "- nyyy nnnn"),
-    ("GET",  "/api/v1/openapi.json",                                          "y yyyy yyyy"),
-    ("GET",  "/api/v1/docs",                                                  "y yyyy yyyy"),
-    ("GET",  "/api/v1/docs/{file}",                                           "y yyyy yyyy"),
-    ("POST", "/api/v1/events",                                                "- ynny nnnn"),
-    ("GET",  "/api/v1/onboarding/analytics/funnel",                           "- nyyy nyyy"),
-    ("GET",  "/api/v1/onboarding/analytics/drop-off-heatmap",                 "- nyyy nyyy"),
-    ("GET",  "/api/v1/onboarding/analytics/cohort-comparison",                "- nyyy nyyy"),
-    ("GET",  "/api/v1/onboarding/analytics/recommendations",                  "- nyyy nyyy"),
-    ("GET",  "/api/v1/onboarding/analytics/realtime",                         "- nyyy nyyy"),
-    ("GET",  "/api/v1/onboarding/analytics/comparison",                       "- nyyy nyyy"),
-    ("GET",  "/api/v1/onboarding/analytics/sessions",                         "- nyyy nyyy"),
-    ("GET",  "/api/v1/onboarding/analytics/sessions/{session_id}/timeline",   "- nyyy nyyy"),
-    ("POST", "/api/v1/sql",                                                   "- nnyy nnyy"),
+    ("GET",  "/healthz",                                                      "y yyyy yyy"),
+    ("GET",  "/readyz",                                                       "y yyyy yyy"),
+    ("GET",  "/metrics",                                                      "- nyyy nnn"),
+    ("GET",  "/api/v1/openapi.json",                                          "y yyyy yyy"),
+    ("GET",  "/api/v1/docs",                                                  "y yyyy yyy"),
+    ("GET",  "/api/v1/docs/{file}",                                           "y yyyy yyy"),
+    ("POST", "/api/v1/events",                                                "- ynny nnn"),
+    ("GET",  "/api/v1/onboarding/analytics/funnel",                           "- nyyy yyy"),
+    ("GET",  "/api/v1/onboarding/analytics/drop-off-heatmap",                 "- nyyy yyy"),
+    ("GET",  "/api/v1/onboarding/analytics/cohort-comparison",                "- nyyy yyy"),
+    ("GET",  "/api/v1/onboarding/analytics/recommendations",                  "- nyyy yyy"),
+    ("GET",  "/api/v1/onboarding/analytics/realtime",                         "- nyyy yyy"),
+    ("GET",  "/api/v1/onboarding/analytics/comparison",                       "- nyyy yyy"),
+    ("GET",  "/api/v1/onboarding/analytics/sessions",                         "- nyyy yyy"),
+    ("GET",  "/api/v1/onboarding/analytics/sessions/{session_id}/timeline",   "- nyyy yyy"),
+    ("POST", "/api/v1/sql",                                                   "- nnyy nyy"),
 ];
 
 #[tokio::test]
@@ -93,7 +93,7 @@ async fn every_route_lets_in_whom_the_matrix_says_and_nobody_else() {
     let world = World::new();
     let mut callers = vec![None];
     for client in [None, Some("acme")] {
-        for role in Role::ALL {
+        for role in Role::ALL.into_iter().skip(usize::from(client.is_some())) {
             callers.push(Some(world.token(role, client).await));
         }
     }
