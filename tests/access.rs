@@ -9,7 +9,10 @@ use serde_json::Value;
 
 use crate::http::Server;
 use crate::postgres::tls::certificate;
-use crate::support::{Answer, Scene, free_ports};
+use crate::support::{Answer, Scene, eventually, free_ports};
+
+/// Nobody waits: a token that is new is asked for until it is known.
+const UNLIMITED: &str = "requests_per_second = 0\nfailed_logins_per_minute = 0";
 
 /// A lake with a small world of three clients, and a server over HTTP and the wire that wants tokens.
 pub struct Guarded {
@@ -65,6 +68,15 @@ impl Guarded {
         (answer.status().as_u16(), answer.body_mut().read_to_string().expect("text"))
     }
 
+    /// A new token, which the server knows by now.
+    pub fn token(&self, args: &[&str]) -> String {
+        let made = token(&self.scene, args);
+        eventually("the token is known", 30, || {
+            (self.ask(("GET", "/metrics"), Some(&made)).0 != 401).then_some(())
+        });
+        made
+    }
+
     /// A statement by psql, over TLS, with this token as the password.
     pub fn psql(&self, token: &str, statement: &str) -> Answer {
         let address = format!(
@@ -95,9 +107,9 @@ fn sessions(text: &str) -> Value {
 
 #[test]
 fn a_caller_sees_only_its_clients_over_every_way_in() {
-    let guarded = Guarded::with("");
+    let guarded = Guarded::with(UNLIMITED);
     let acme = ["--name", "acme", "--role", "analyst", "--client-id", "acme"];
-    let acme = token(&guarded.scene, &acme);
+    let acme = guarded.token(&acme);
     let funnel = ("GET", "/api/v1/onboarding/analytics/funnel");
     let report = |more: &[&str]| {
         let args = ["--format", "json", "report"].iter().chain(more);
@@ -123,9 +135,9 @@ fn a_caller_sees_only_its_clients_over_every_way_in() {
 
 #[test]
 fn the_wire_wants_a_token_of_an_analyst() {
-    let guarded = Guarded::with("");
-    let viewer = token(&guarded.scene, &["--name", "board", "--role", "viewer"]);
-    let analyst = token(&guarded.scene, &["--name", "bi", "--role", "analyst"]);
+    let guarded = Guarded::with(UNLIMITED);
+    let viewer = guarded.token(&["--name", "board", "--role", "viewer"]);
+    let analyst = guarded.token(&["--name", "bi", "--role", "analyst"]);
     assert_eq!(guarded.psql(&analyst, "SELECT 7").succeeded().stdout, "7\n");
     for (shown, what) in [
         (viewer.as_str(), "a viewer"),
@@ -137,7 +149,7 @@ fn the_wire_wants_a_token_of_an_analyst() {
     }
     let id = analyst.split('_').nth(1).unwrap();
     guarded.scene.run(["token", "revoke", id, "--reason", "left"]).succeeded();
-    crate::support::eventually("the token is refused", 60, || {
+    eventually("the token is refused", 60, || {
         (guarded.psql(&analyst, "SELECT 7").code == Some(2)).then_some(())
     });
 }

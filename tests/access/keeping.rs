@@ -5,7 +5,7 @@ use std::process::Stdio;
 
 use serde_json::Value;
 
-use super::{Guarded, token};
+use super::{Guarded, UNLIMITED, token};
 use crate::support::{Scene, event};
 
 /// The text of every file below a folder.
@@ -78,9 +78,9 @@ fn every_administrative_act_is_kept() {
 
 #[test]
 fn no_log_holds_a_secret_or_a_person() {
-    let guarded = Guarded::with("");
+    let guarded = Guarded::with(UNLIMITED);
     let scene = &guarded.scene;
-    let analyst = token(scene, &["--name", "bi", "--role", "analyst"]);
+    let analyst = guarded.token(&["--name", "bi", "--role", "analyst"]);
     let person = "ada.lovelace@example.org";
     let named = event("1", "s-private", "input.submitted", "2026-03-01T10:00:00Z", "{}");
     let named = named.replacen('{', &format!(r#"{{"userid":"{person}","#), 1);

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::{Guarded, token};
+use super::{Guarded, UNLIMITED};
 
 /// Who may ask.
 #[derive(Clone, Copy, Debug)]
@@ -44,7 +44,7 @@ fn needs() -> Vec<(String, Need)> {
 
 #[test]
 fn every_route_lets_in_whom_the_contract_names() {
-    let guarded = Guarded::with("requests_per_second = 0");
+    let guarded = Guarded::with(UNLIMITED);
     let (status, text) = guarded.ask(("GET", "/api/v1/openapi.json"), None);
     assert_eq!(status, 200, "the documentation is open");
     let document: Value = serde_json::from_str(&text).unwrap();
@@ -73,7 +73,7 @@ fn every_route_lets_in_whom_the_contract_names() {
             let name = format!("{role}-{scoped}");
             let clients: &[&str] = if scoped { &["--client-id", "acme"] } else { &[] };
             let args = [&["--name", &name, "--role", role], clients].concat();
-            callers.push((role, scoped, token(&guarded.scene, &args)));
+            callers.push((role, scoped, guarded.token(&args)));
         }
     }
     for (route, need) in &needs {

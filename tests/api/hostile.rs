@@ -98,7 +98,7 @@ fn nothing_in_a_parameter_is_more_than_a_value() {
 fn a_head_that_drips_in_is_cut_off() {
     let world = World::with(&[("ONRAMP__HTTP__HEAD_TIMEOUT_SECONDS", "1")]);
     let mut slow = connect(&world);
-    slow.write_all(b"GET /healthz HTTP/1.1\r\nhost: x\r\n").unwrap();
+    slow.write_all(b"GET /healthz HTTP/1.1\r\nhost: localhost\r\n").unwrap();
     let dripping = slow.try_clone().unwrap();
     let closed = std::thread::spawn(move || rest(&dripping));
     eventually("the connection is closed", 30, || {
@@ -118,7 +118,8 @@ fn a_body_that_drips_in_is_cut_off() {
     let world = World::with(&[("ONRAMP__HTTP__REQUEST_TIMEOUT_SECONDS", "1")]);
     for path in ["/api/v1/events", "/api/v1/sql"] {
         let mut slow = connect(&world);
-        write!(slow, "POST {path} HTTP/1.1\r\nhost: x\r\ncontent-length: 1000\r\n\r\n{{").unwrap();
+        write!(slow, "POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-length: 1000\r\n\r\n{{")
+            .unwrap();
         let said = rest(&slow);
         assert!(said.starts_with("HTTP/1.1 408"), "{path}: {said}");
         assert!(said.contains("request_timeout"), "{path}: {said}");
@@ -150,7 +151,7 @@ fn who_hangs_up_leaves_no_work_behind() {
     let endless =
         "SELECT count(*) FROM events a, events b, events c WHERE a.id || b.id || c.id = 'x'";
     let request = format!(
-        "POST /api/v1/sql HTTP/1.1\r\nhost: x\r\ncontent-type: application/sql\r\ncontent-length: {}\r\n\r\n{endless}",
+        "POST /api/v1/sql HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/sql\r\ncontent-length: {}\r\n\r\n{endless}",
         endless.len()
     );
     // More than may run and wait: some are refused, and then nobody else is let in.
@@ -202,8 +203,8 @@ fn heads_without_end_and_nonsense_are_refused() {
         let _ = stream.shutdown(Shutdown::Write);
         rest(&stream)
     };
-    let long = format!("GET /{} HTTP/1.1\r\nhost: x\r\n\r\n", "x".repeat(100_000));
-    let head = format!("GET / HTTP/1.1\r\nhost: x\r\nx: {}\r\n\r\n", "x".repeat(100_000));
+    let long = format!("GET /{} HTTP/1.1\r\nhost: localhost\r\n\r\n", "x".repeat(100_000));
+    let head = format!("GET / HTTP/1.1\r\nhost: localhost\r\nx: {}\r\n\r\n", "x".repeat(100_000));
     for bytes in [
         long.as_bytes(),
         head.as_bytes(),
@@ -220,8 +221,11 @@ fn heads_without_end_and_nonsense_are_refused() {
 fn a_stop_lets_requests_end() {
     let world = World::with(&[]);
     let mut asking = connect(&world);
-    write!(asking, "GET {ANALYTICS}/funnel HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n")
-        .unwrap();
+    write!(
+        asking,
+        "GET {ANALYTICS}/funnel HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n\r\n"
+    )
+    .unwrap();
     eventually("the request is under way or answered", 30, || {
         let metrics = world.get("/metrics", &[]).text();
         metrics.contains("onramp_http_computing").then_some(())
