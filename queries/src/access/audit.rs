@@ -68,7 +68,7 @@ pub async fn last(lake: &Lake, limit: usize) -> Result<Vec<Act>, LakeError> {
         match serde_json::from_slice(&bytes) {
             Ok(act) => acts.push(act),
             Err(_) => {
-                tracing::warn!(object = %path, "no act that this version understands, left out")
+                tracing::warn!(object = %path, "no act that this version understands, left out");
             }
         }
     }

@@ -143,7 +143,7 @@ pub async fn list(lake: &Lake) -> Result<Vec<Listed>, TokenError> {
             found.push(Listed { token, revoked });
         }
     }
-    found.sort_by(|a, b| b.token.created_at.cmp(&a.token.created_at));
+    found.sort_by_key(|listed| std::cmp::Reverse(listed.token.created_at));
     Ok(found)
 }
 
