@@ -28,7 +28,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context as _, anyhow};
-use chrono::DateTime;
+use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use onramp_compute::Selection;
 use onramp_compute::engine::{self, Engine};
@@ -129,6 +129,14 @@ impl Context {
         Ok(Authenticator::new(lake, self.config().access.options()?, self.clock.clone())?)
     }
 
+    /// The present instant.
+    ///
+    /// # Errors
+    /// A clock that shows none.
+    pub fn now(&self) -> anyhow::Result<DateTime<Utc>> {
+        DateTime::from_timestamp_micros(self.clock.now()).context("the clock shows no instant")
+    }
+
     /// Keeps an administrative act before it is done; what it concerns is named, but no person.
     ///
     /// # Errors
@@ -140,8 +148,7 @@ impl Context {
         target: impl Into<String>,
         reason: Option<String>,
     ) -> anyhow::Result<()> {
-        let at = DateTime::from_timestamp_micros(self.clock.now())
-            .context("the clock shows no instant")?;
+        let at = self.now()?;
         let user = std::env::var("USER").unwrap_or_else(|_| "unknown".to_owned());
         let (actor, act, target) = (format!("cli/{user}"), act.to_owned(), target.into());
         Ok(Act { at, actor, act, target, reason }.record(lake).await?)

@@ -11,8 +11,6 @@ use crate::error::IngestError;
 
 /// The shortest key, in bytes: as many as a hash has.
 const MIN_KEY: usize = 32;
-/// Bytes of the hash that a pseudonym keeps.
-const KEPT: usize = 16;
 
 /// Makes pseudonyms. No formatter prints the key.
 #[derive(Clone)]
@@ -30,14 +28,14 @@ impl Pseudonyms {
     /// # Errors
     /// A file that cannot be read, or that is shorter than 32 bytes.
     pub fn from_file(path: &Path) -> Result<Self, IngestError> {
-        let refused = |path: &Path| IngestError::PseudonymKey { path: path.to_owned() };
+        let refused = || IngestError::PseudonymKey { path: path.to_owned() };
         let bytes = std::fs::read(path)
             .map_err(|source| IngestError::Read { path: path.to_owned(), source })?;
         let key = bytes.trim_ascii_end();
         if key.len() < MIN_KEY {
-            return Err(refused(path));
+            return Err(refused());
         }
-        Hmac::new_from_slice(key).map(Self).map_err(|_| refused(path))
+        Hmac::new_from_slice(key).map(Self).map_err(|_| refused())
     }
 
     /// `p_` and 128 bits of HMAC-SHA256 (RFC 2104) of tenant and user in hexadecimal: a person of two
@@ -48,8 +46,9 @@ impl Pseudonyms {
         mac.update(&(client_id.len() as u64).to_be_bytes());
         mac.update(client_id.as_bytes());
         mac.update(user.as_bytes());
-        let hash = mac.finalize().into_bytes();
-        hash.iter().take(KEPT).fold("p_".to_owned(), |text, byte| format!("{text}{byte:02x}"))
+        let hash: [u8; 32] = mac.finalize().into_bytes().into();
+        let kept = u128::from_be_bytes(std::array::from_fn(|place| hash[place]));
+        format!("p_{kept:032x}")
     }
 }
 

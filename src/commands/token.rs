@@ -1,6 +1,6 @@
 //! `onramp token`.
 
-use anyhow::{Context as _, anyhow};
+use anyhow::anyhow;
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use onramp_queries::access::Role;
 use onramp_queries::access::tokens::{self, Listed, Request};
@@ -57,8 +57,7 @@ impl TokenCommand {
     /// Does it.
     pub async fn run(self, context: &Context) -> anyhow::Result<Ending> {
         let lake = context.lake()?;
-        let at = DateTime::from_timestamp_micros(context.clock.now())
-            .context("the clock shows no instant")?;
+        let at = context.now()?;
         match self.action {
             Action::Create { name, role, client_id, expires } => {
                 let clients = (!client_id.is_empty()).then(|| client_id.into_iter().collect());

@@ -5,6 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::{Guarded, UNLIMITED};
+use crate::api::ANALYTICS;
 
 /// Who may ask.
 #[derive(Clone, Copy, Debug)]
@@ -17,7 +18,6 @@ enum Need {
 }
 
 const READERS: &[&str] = &["viewer", "analyst", "admin"];
-const ANALYTICS: &str = "/api/v1/onboarding/analytics";
 
 /// The routes, as the contract has them: a route that is documented and not here fails the test.
 fn needs() -> Vec<(String, Need)> {

@@ -120,10 +120,11 @@ pub async fn create(
     now: DateTime<Utc>,
 ) -> Result<(Token, Secret), TokenError> {
     check(&request, now)?;
-    let id = hex(&rand::random::<[u8; 6]>());
-    let secret = Secret(format!("{PREFIX}{id}_{}", hex(&rand::random::<[u8; 32]>())));
+    let id = format!("{:012x}", rand::random::<u64>() >> 16);
+    let [high, low] = rand::random::<[u128; 2]>();
+    let secret = Secret(format!("{PREFIX}{id}_{high:032x}{low:032x}"));
     let Request { name, role, clients, expires_at } = request;
-    let sha256 = hex(&hash(secret.reveal()));
+    let sha256 = hash(secret.reveal());
     let token = Token { id, name, role, clients, created_at: now, expires_at, sha256 };
     let text =
         serde_json::to_vec(&token).map_err(|error| TokenError::Invalid(error.to_string()))?;
@@ -165,7 +166,7 @@ pub async fn revoke(lake: &Lake, id: &str, now: DateTime<Utc>) -> Result<(), Tok
 impl Token {
     /// Whether `shown` is this very token. Takes as long for any other.
     fn is(&self, shown: &str) -> bool {
-        hex(&hash(shown)).as_bytes().ct_eq(self.sha256.as_bytes()).into()
+        hash(shown).as_bytes().ct_eq(self.sha256.as_bytes()).into()
     }
 
     /// Whether it is refused at an instant, for its age alone.
@@ -219,17 +220,8 @@ fn object(id: &str, kind: &str) -> Path {
     Path::from(format!("{FOLDER}/{id}.{kind}"))
 }
 
-fn hash(token: &str) -> [u8; 32] {
-    Sha256::digest(token).into()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    use std::fmt::Write;
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        // Writing into a text cannot fail.
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
+fn hash(token: &str) -> String {
+    format!("{:x}", Sha256::digest(token))
 }
 
 /// Where the tokens are, and which are revoked.
