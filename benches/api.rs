@@ -1,8 +1,9 @@
 //! Every analytics route of the real server, uncached: latency with one client, throughput with sixteen,
 //! and what `/healthz` takes meanwhile; then sixteen heavy statements at once, and what they do to memory.
 //!
-//! `cargo bench --bench api [-- [heavy] SESSIONS]` (2,000,000 unless given; `heavy`: the statements alone). Answers are not kept, so that each is
-//! computed from `sessions`; the positions stand still, so that nothing is folded meanwhile.
+//! `cargo bench --bench api [-- [heavy] SESSIONS]` (2,000,000 unless given; `heavy`: the statements alone).
+//! Answers are not kept, so that each is computed from `sessions`; the positions stand still, so that
+//! nothing is folded meanwhile.
 
 #[path = "funnel/world.rs"]
 mod world;
@@ -170,16 +171,24 @@ impl Server {
         Ok(problem["code"].as_str().unwrap_or("?").to_owned())
     }
 
+    /// The most memory that it held.
+    fn peak(&self) -> anyhow::Result<String> {
+        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
+        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        Ok(peak.trim().to_owned())
+    }
+
     /// Heavy statements at once.
     fn heavy(&self) -> anyhow::Result<()> {
+        // The peak so far was of what was asked before.
+        std::fs::write(format!("/proc/{}/clear_refs", self.child.id()), "5")?;
         let (ended, mut health) = self.crowd(&HEAVY, |statement| self.stated(statement))?;
         let mut counts = BTreeMap::new();
         ended.into_iter().for_each(|how| *counts.entry(how).or_insert(0) += 1);
-        let status = std::fs::read_to_string(format!("/proc/{}/status", self.child.id()))?;
-        let peak = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
+        let peak = self.peak()?;
         let (middle, worst) = (quantile(&mut health, 50), quantile(&mut health, 99));
         println!("\n{CLIENTS} clients with heavy statements for {} s: {counts:?}", SPAN.as_secs());
-        println!("peak memory of the server: {}", peak.trim());
+        println!("peak memory of the server: {peak}");
         println!("/healthz meanwhile: p50 {middle:.2} ms, p99 {worst:.2} ms");
         anyhow::ensure!(
             self.stated("SELECT 1")? == "answered",
@@ -197,6 +206,7 @@ impl Server {
             "\n{CLIENTS} clients on all routes for {seconds} s: {answers} answers, {each:.1} a second,"
         );
         println!("p50 {:.0} ms, p99 {:.0} ms;", quantile(&mut taken, 50), quantile(&mut taken, 99));
+        println!("peak memory of the server: {}", self.peak()?);
         let (middle, worst) = (quantile(&mut health, 50), quantile(&mut health, 99));
         println!("/healthz meanwhile: p50 {middle:.2} ms, p99 {worst:.2} ms");
         Ok(())
