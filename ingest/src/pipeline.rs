@@ -9,7 +9,7 @@ mod start;
 mod tests;
 mod window;
 
-pub use buffer::{Buffer, Counts, Flush, Range, Taken, Verdict, too_large};
+pub use buffer::{Buffer, Counts, Flush, Range, TOGETHER, Taken, Verdict, too_large};
 pub use committer::{Beside, Committer, Flushed, encode};
 pub use partition::{Partition, Record, Unreadable};
 pub use rows::{SortedRows, TASK_FAILED};

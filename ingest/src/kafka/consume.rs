@@ -152,6 +152,7 @@ fn poll(
     shutdown: &CancellationToken,
 ) -> Result<(), IngestError> {
     while !shutdown.is_cancelled() {
+        let mut caught_up = false;
         for record in 0..GRAIN {
             // Only the first is waited for: the clock is looked at before the next.
             let message = consumer.poll(if record == 0 { POLL } else { Duration::ZERO });
@@ -168,11 +169,12 @@ fn poll(
             if state.all_halted() {
                 return Err(IngestError::AllHalted { topic: topic.to_owned() });
             }
+            caught_up = is_idle && record == 0;
             if is_idle || state.is_full() {
                 break;
             }
         }
-        lock(state).keep_up(consumer)?;
+        lock(state).keep_up(consumer, caught_up)?;
     }
     Ok(())
 }

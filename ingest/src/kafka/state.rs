@@ -1,6 +1,6 @@
 //! What one member of the group holds: its partitions, the buffer, and the way to the lake.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use rdkafka::consumer::{BaseConsumer, CommitMode, Consumer};
@@ -10,6 +10,7 @@ use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
 use tokio::runtime::Handle;
 
 use super::context::Context;
+use super::decoder::{Decoder, Desk};
 use super::flight::{Landed, Writer};
 use super::mirror::Mirror;
 use super::options::KafkaOptions;
@@ -17,14 +18,14 @@ use super::same;
 use crate::error::IngestError;
 use crate::faults::{self, Point};
 use crate::observability as names;
-use crate::pipeline::{Buffer, Committer, Counts, Flushed, Partition, Range, Record, Verdict};
-
-/// Records over which the share of rejections is watched.
-const WATCHED_RECORDS: usize = 10_000;
+use crate::pipeline::{Committer, Counts, Flushed, Range, Record};
 
 /// Flushes whose rows are held at once: one is read, one is encoded. Of one that is committed only
 /// the files are left.
 const FLUSHES: usize = 2;
+
+/// What is buffered when nothing is left to read is worth a flush at this part of a full one.
+const REST: usize = 16;
 
 /// How long a question to the brokers may take.
 pub const BROKER_TIMEOUT: Duration = Duration::from_secs(10);
@@ -41,14 +42,16 @@ pub struct State {
     runtime: Handle,
     cluster: String,
     writer: Writer,
-    partitions: BTreeMap<i32, Partition>,
+    decoder: Decoder,
+    /// The partitions that are read, and up to where.
+    positions: BTreeMap<i32, i64>,
     halted: BTreeSet<i32>,
-    buffer: Buffer,
+    /// Records and bytes of payload that were read since the last flush.
+    records: usize,
+    bytes: usize,
     /// Payload bytes at which the buffer is full beside the windows of the partitions held.
     flush_bytes: usize,
     oldest: Option<Instant>,
-    verdicts: VecDeque<bool>,
-    rejected: usize,
     /// What ends the pipeline; set inside callbacks, which cannot return it.
     pub failure: Option<IngestError>,
     /// What was committed so far.
@@ -65,17 +68,17 @@ impl State {
         let mirror = Mirror::new(&options)?;
         let writer = Writer::new(runtime.clone(), mirror, committer);
         Ok(Self {
+            decoder: Decoder::new(&options),
             options,
             runtime,
             cluster,
             writer,
-            partitions: BTreeMap::new(),
+            positions: BTreeMap::new(),
             halted: BTreeSet::new(),
-            buffer: Buffer::new(),
+            records: 0,
+            bytes: 0,
             flush_bytes: 0,
             oldest: None,
-            verdicts: VecDeque::new(),
-            rejected: 0,
             failure: None,
             counts: Counts::default(),
         })
@@ -86,11 +89,11 @@ impl State {
     }
 
     pub fn numbers(&self) -> Vec<i32> {
-        self.partitions.keys().copied().collect()
+        self.positions.keys().copied().collect()
     }
 
     pub fn position(&self, partition: i32) -> Option<i64> {
-        self.partitions.get(&partition).map(|p| p.next)
+        self.positions.get(&partition).copied()
     }
 
     pub fn fail(&mut self, what: &str, remedy: &str, source: KafkaError) {
@@ -113,7 +116,7 @@ impl State {
             watermarks.push((low, high));
         }
         let committer = self.writer.free()?;
-        let held = self.partitions.len() + numbers.len();
+        let held = self.positions.len() + numbers.len();
         self.flush_bytes = committer.flush_bytes(held, FLUSHES, &self.options.pipeline)?;
         let partitions = self.runtime.block_on(async {
             committer.refresh().await?;
@@ -122,9 +125,10 @@ impl State {
         for ((&number, partition), (low, high)) in numbers.iter().zip(partitions).zip(watermarks) {
             let reason = partition.base.and_then(|position| changed(position, low, high));
             self.halted.remove(&number);
-            self.partitions.insert(number, partition);
+            self.positions.insert(number, partition.next);
+            self.decoder.desk()?.partitions.insert(number, partition);
             if let Some(reason) = reason {
-                self.halt(number, (low, high), reason);
+                self.halt(number, (low, high), reason)?;
             }
         }
         Ok(())
@@ -137,22 +141,32 @@ impl State {
         consumer: &BaseConsumer<Context>,
         started: &[i32],
     ) -> Result<(), IngestError> {
-        let held =
-            started.iter().filter_map(|number| Some((*number, self.partitions.get(number)?)));
-        let last = held.filter_map(|(number, partition)| Some((number, partition.last?))).collect();
+        let desk = self.decoder.desk()?;
+        let last = started
+            .iter()
+            .filter_map(|number| Some((*number, desk.partitions.get(number)?.last?)))
+            .collect();
+        drop(desk);
         for number in same::differing(&self.options, last)? {
             let watermarks = self.watermarks(consumer, number)?;
-            self.halt(number, watermarks, ANOTHER_RECORD);
+            self.halt(number, watermarks, ANOTHER_RECORD)?;
         }
         Ok(())
     }
 
-    fn halt(&mut self, number: i32, (low, high): (i64, i64), reason: &'static str) {
-        let Some(partition) = self.partitions.remove(&number) else { return };
-        let (app_id, position) = (partition.app_id.to_string(), partition.next);
+    fn halt(
+        &mut self,
+        number: i32,
+        (low, high): (i64, i64),
+        reason: &'static str,
+    ) -> Result<(), IngestError> {
+        self.decoder.desk()?.partitions.remove(&number);
+        let Some(position) = self.positions.remove(&number) else { return Ok(()) };
+        let app_id = self.options.app_id(&self.cluster, number);
         let error = IngestError::TopicChanged { app_id, position, low, high, reason };
         tracing::error!(%error, "partition halted");
         self.halted.insert(number);
+        Ok(())
     }
 
     /// The first offset of a partition and one past its last. Asked again for a while: the broker
@@ -188,17 +202,21 @@ impl State {
 
     /// Whether every partition that the group gave us is halted.
     pub fn all_halted(&self) -> bool {
-        self.partitions.is_empty() && !self.halted.is_empty()
+        self.positions.is_empty() && !self.halted.is_empty()
     }
 
-    /// Gives partitions up; which of them were being read.
+    /// Gives partitions up, of which nothing is buffered any more; which of them were being read.
     pub fn release(&mut self, numbers: &[i32]) -> BTreeSet<i32> {
         for number in numbers {
             self.halted.remove(number);
         }
-        let held =
-            numbers.iter().copied().filter(|n| self.partitions.remove(n).is_some()).collect();
-        let left = self.partitions.len();
+        let held: BTreeSet<i32> =
+            numbers.iter().copied().filter(|n| self.positions.remove(n).is_some()).collect();
+        match self.decoder.desk() {
+            Ok(mut desk) => desk.partitions.retain(|number, _| !held.contains(number)),
+            Err(error) => self.failure = Some(error),
+        }
+        let left = self.positions.len();
         if let Ok(committer) = self.writer.free()
             && let Ok(bytes) = committer.flush_bytes(left, FLUSHES, &self.options.pipeline)
         {
@@ -208,12 +226,6 @@ impl State {
     }
 
     pub fn push(&mut self, message: &BorrowedMessage<'_>) -> Result<(), IngestError> {
-        let Some(partition) = self.partitions.get_mut(&message.partition()) else {
-            return Ok(());
-        };
-        if message.offset() < partition.next {
-            return Ok(());
-        }
         let headers: Vec<(&str, &[u8])> = message
             .headers()
             .map(|h| h.iter().map(|h| (h.key, h.value.unwrap_or_default())).collect())
@@ -225,50 +237,34 @@ impl State {
             headers: &headers,
             unreadable: None,
         };
-        let verdict = self.buffer.push(&self.options.pipeline, partition, &record);
-        self.oldest.get_or_insert_with(Instant::now);
-        self.watch(&verdict, message)
+        self.take_up(message.partition(), &record)
     }
 
-    /// Stops a pipeline that would drain a whole topic into dead letters.
-    fn watch(
-        &mut self,
-        verdict: &Verdict,
-        message: &BorrowedMessage<'_>,
-    ) -> Result<(), IngestError> {
-        let rejected = matches!(verdict, Verdict::Rejected(_));
-        self.verdicts.push_back(rejected);
-        self.rejected += usize::from(rejected);
-        if self.verdicts.len() > WATCHED_RECORDS {
-            self.rejected -= usize::from(self.verdicts.pop_front().unwrap_or_default());
+    fn take_up(&mut self, number: i32, record: &Record<'_>) -> Result<(), IngestError> {
+        let Some(position) = self.positions.get_mut(&number) else { return Ok(()) };
+        if record.sequence < *position {
+            return Ok(());
         }
-        let limit = self.options.max_rejected_ratio;
-        if let Verdict::Rejected(rejection) = verdict
-            && self.verdicts.len() == WATCHED_RECORDS
-            && self.rejected as f64 > limit * WATCHED_RECORDS as f64
-        {
-            let partition = &self.partitions[&message.partition()];
-            return Err(IngestError::TooManyRejections {
-                app_id: partition.app_id.to_string(),
-                rejected: self.rejected,
-                seen: WATCHED_RECORDS,
-                limit: limit * 100.0,
-                code: rejection.code.as_str(),
-                message: rejection.message.clone(),
-                sequence: partition.base.unwrap_or_default() - 1,
-            });
-        }
-        Ok(())
+        *position = record.sequence + 1;
+        self.records += 1;
+        self.bytes += record.payload.map_or(0, <[u8]>::len);
+        self.oldest.get_or_insert_with(Instant::now);
+        self.decoder.push(number, record)
     }
 
     /// Whether no more may be read before something was taken out.
     pub fn is_full(&self) -> bool {
-        self.buffer.is_full(self.options.pipeline.flush_rows, self.flush_bytes)
+        self.records >= self.options.pipeline.flush_rows || self.bytes >= self.flush_bytes
     }
 
     /// Lets the writer have what it is time for: a full buffer waits until there is room, an old one
-    /// until nothing else is under way.
-    pub fn keep_up(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), IngestError> {
+    /// until nothing else is under way. So does the rest of a backlog, once we have `caught_up` with the
+    /// topic.
+    pub fn keep_up(
+        &mut self,
+        consumer: &BaseConsumer<Context>,
+        caught_up: bool,
+    ) -> Result<(), IngestError> {
         if let Some(landed) = self.writer.look()? {
             self.settle(consumer, &landed)?;
         }
@@ -277,15 +273,16 @@ impl State {
         }
         let interval = self.options.pipeline.flush_interval;
         let is_old = || self.oldest.is_some_and(|oldest| oldest.elapsed() >= interval);
-        if self.is_full() || (!self.writer.is_busy() && is_old()) {
+        let is_rest = caught_up && self.bytes >= self.flush_bytes / REST;
+        if self.is_full() || (!self.writer.is_busy() && (is_rest || is_old())) {
             self.depart()?;
         }
         Ok(())
     }
 
     pub fn drop_buffer(&mut self) {
-        self.buffer = Buffer::new();
-        self.oldest = None;
+        self.decoder.forget();
+        self.emptied();
         metrics::counter!(names::LOST_BUFFERS).increment(1);
     }
 
@@ -297,14 +294,21 @@ impl State {
         self.land(consumer)
     }
 
+    fn emptied(&mut self) {
+        (self.records, self.bytes, self.oldest) = (0, 0, None);
+    }
+
     /// Hands what is buffered to the writer, which has room.
     fn depart(&mut self) -> Result<(), IngestError> {
-        self.oldest = None;
-        if self.buffer.is_empty() {
-            return Ok(());
-        }
+        let taken = {
+            let mut desk = self.decoder.desk()?;
+            let Desk { partitions, buffer, .. } = &mut *desk;
+            (!buffer.is_empty()).then(|| buffer.take(partitions.values_mut()))
+        };
+        self.emptied();
+        let Some(taken) = taken else { return Ok(()) };
         faults::pass(Point::BeforeFlush);
-        self.writer.start(self.buffer.take(self.partitions.values_mut()))
+        self.writer.start(taken)
     }
 
     /// Waits until the committer is free.
@@ -363,8 +367,9 @@ impl State {
     /// The group's offsets serve lag monitoring only, so a failure is worth a warning, no more.
     fn tell_group(&self, consumer: &BaseConsumer<Context>, advances: &[Range]) {
         let mut offsets = TopicPartitionList::new();
-        for (&number, partition) in &self.partitions {
-            let own = advances.iter().find(|advance| advance.app_id == *partition.app_id);
+        for &number in self.positions.keys() {
+            let app_id = self.options.app_id(&self.cluster, number);
+            let own = advances.iter().find(|advance| advance.app_id == app_id);
             let Some(Range { next, .. }) = own else { continue };
             let added =
                 offsets.add_partition_offset(&self.options.topic, number, Offset::Offset(*next));
@@ -380,7 +385,8 @@ impl State {
     fn start_over(&mut self, consumer: &BaseConsumer<Context>) -> Result<(), IngestError> {
         self.drop_buffer();
         let numbers = self.numbers();
-        self.partitions.clear();
+        self.positions.clear();
+        self.decoder.desk()?.partitions.clear();
         self.start(consumer, &numbers)?;
         for number in numbers {
             let Some(next) = self.position(number) else { continue };

@@ -16,6 +16,10 @@ use super::rows::{DeadLetter, DeadLetterRows, DuplicateRows, EventRows, SortedRo
 use super::window::Seen;
 use crate::options::PipelineOptions;
 
+/// Records that are best decoded before the first of them is looked up: enough for their waits to overlap,
+/// few enough to stay in the nearest memory.
+pub const TOGETHER: usize = 32;
+
 /// What was counted.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Counts {
@@ -136,6 +140,35 @@ impl Taken {
     }
 }
 
+/// What a record says, before its partition is asked whether it said it before.
+struct Decoded<'a> {
+    event: Result<Event<'a>, Rejection>,
+    /// That of a valid event.
+    identity: u128,
+}
+
+impl<'a> Decoded<'a> {
+    fn new(options: &PipelineOptions, record: &Record<'a>) -> Self {
+        let payload = record.payload.unwrap_or_default();
+        let context = options.context(record.timestamp);
+        let event = match &record.unreadable {
+            Some(unreadable) => Err(unreadable.rejection.clone()),
+            None if event::is_binary(record.headers) => {
+                event::decode_binary(record.headers, payload, &context)
+            }
+            None => event::decode(payload, &context),
+        };
+        let mut decoded = Self { event, identity: 0 };
+        if let Ok(event) = &mut decoded.event {
+            if let (Some(pseudonyms), Some(user)) = (&options.pseudonyms, &event.user_id) {
+                event.user_id = Some(pseudonyms.of(&event.client_id, user).into());
+            }
+            decoded.identity = event::identity(&event.client_id, &event.source, &event.id);
+        }
+        decoded
+    }
+}
+
 /// Rows of one partition for the tables beside `events`.
 #[derive(Default)]
 struct BesideRows {
@@ -207,36 +240,57 @@ impl Buffer {
         partition: &mut Partition,
         record: &Record<'_>,
     ) -> Verdict {
-        let payload = record.payload.unwrap_or_default();
+        self.keep(partition, record, &Decoded::new(options, record))
+    }
+
+    /// [`Self::push`] of a few records, each with the number of its partition; those of others than
+    /// `partitions` are left out. `tell` hears what became of each. All are decoded first: where their
+    /// identities stand in the windows, which is somewhere in many megabytes, is then looked up in one
+    /// go, and the waits for memory overlap.
+    pub fn push_together(
+        &mut self,
+        options: &PipelineOptions,
+        partitions: &mut BTreeMap<i32, Partition>,
+        records: &[(i32, Record<'_>)],
+        mut tell: impl FnMut(&Partition, &Verdict),
+    ) {
+        let decoded: Vec<Decoded<'_>> =
+            records.iter().map(|(_, record)| Decoded::new(options, record)).collect();
+        for ((number, _), decoded) in records.iter().zip(&decoded) {
+            if let Some(partition) = partitions.get(number) {
+                partition.window.expect(decoded.identity);
+            }
+        }
+        for ((number, record), decoded) in records.iter().zip(&decoded) {
+            if let Some(partition) = partitions.get_mut(number) {
+                let verdict = self.keep(partition, record, decoded);
+                tell(partition, &verdict);
+            }
+        }
+    }
+
+    fn keep(
+        &mut self,
+        partition: &mut Partition,
+        record: &Record<'_>,
+        decoded: &Decoded<'_>,
+    ) -> Verdict {
         self.records += 1;
-        self.counts.bytes += payload.len() as u64;
+        self.counts.bytes += record.payload.unwrap_or_default().len() as u64;
         partition.next = record.sequence + 1;
         let beside = rows_of(&mut self.beside, &partition.app_id);
         beside.first.get_or_insert(record.sequence);
-        let context = options.context(record.timestamp);
-        let decoded = match &record.unreadable {
-            Some(unreadable) => Err(unreadable.rejection.clone()),
-            None if event::is_binary(record.headers) => {
-                event::decode_binary(record.headers, payload, &context)
-            }
-            None => event::decode(payload, &context),
-        };
-        match decoded {
+        match &decoded.event {
             Ok(event) if event.task.is_some() => {
-                beside.dead_letters.push(&DeadLetter::task(partition, record, &event));
+                beside.dead_letters.push(&DeadLetter::task(partition, record, event));
                 self.counts.tasks += 1;
                 Verdict::Task
             }
-            Ok(mut event) => {
-                if let (Some(pseudonyms), Some(user)) = (&options.pseudonyms, &event.user_id) {
-                    event.user_id = Some(pseudonyms.of(&event.client_id, user).into());
-                }
-                self.accept(partition, record, &event)
-            }
+            Ok(event) => self.accept(partition, record, event, decoded.identity),
             Err(rejection) => {
-                beside.dead_letters.push(&DeadLetter::rejected(partition, record, &rejection));
+                beside.dead_letters.push(&DeadLetter::rejected(partition, record, rejection));
                 *self.counts.rejected.entry(rejection.code.as_str()).or_default() += 1;
-                Verdict::Rejected(rejection)
+                Verdict::Rejected(rejection.clone())
             }
         }
     }
@@ -246,8 +300,8 @@ impl Buffer {
         partition: &mut Partition,
         record: &Record<'_>,
         event: &Event<'_>,
+        identity: u128,
     ) -> Verdict {
-        let identity = event::identity(&event.client_id, &event.source, &event.id);
         let content = content_hash(event);
         match partition.window.observe(record.sequence, identity, content) {
             Seen::First => {

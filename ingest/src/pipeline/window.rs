@@ -84,6 +84,13 @@ impl Window {
         }
     }
 
+    /// Brings the place where an identity stands, or would, to where it is at hand when it is observed.
+    pub fn expect(&self, identity: u128) {
+        let identity = [(identity >> 64) as u64, identity as u64];
+        // Found or not: the processor goes on to the next one while it waits for the memory.
+        std::hint::black_box(self.places.find(hash(identity), |_| false));
+    }
+
     fn forget_before(&mut self, now: u32) {
         while let Some(oldest) = self.accepted.front()
             && now.wrapping_sub(oldest.sequence) > self.width

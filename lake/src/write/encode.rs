@@ -24,8 +24,22 @@ const DICTIONARY_BYTES: usize = 4 << 20;
 /// What is written once and read until it is rewritten: the least time, since compaction packs it closer soon.
 const FLUSH_ZSTD_LEVEL: i32 = 1;
 const REWRITE_ZSTD_LEVEL: i32 = 3;
-/// Columns in which no value comes twice.
-const NO_DICTIONARY: [&str; 2] = ["id", "data"];
+/// Columns in which no value comes twice, or few do.
+const NO_DICTIONARY: [&str; 3] = ["id", "data", "causation_id"];
+/// Columns of `events` that a flush compresses: ids and free text. The others are numbers or come from a short list, and
+/// are small once they are a dictionary; to set a compressor up for each of forty columns takes longer than to compress.
+const COMPRESSED_IN_FLUSHES: [&str; 10] = [
+    "id",
+    "session_id",
+    "user_id",
+    "correlation_id",
+    "causation_id",
+    "extensions",
+    "referrer",
+    "checkpoint_id",
+    "message",
+    "data",
+];
 
 /// Numbers of `events` that are nearly all different: a dictionary of them would be as long as they are, and takes longer
 /// to make than all the rest of a file. Packed as differences they have half of their bits left.
@@ -206,6 +220,13 @@ fn properties(def: &tables::Table, zstd_level: i32) -> WriterProperties {
         // Bounds of ids and labels let nobody skip anything, and cost two comparisons a value.
         builder = builder
             .set_column_statistics_enabled(ColumnPath::from(column.name), EnabledStatistics::None);
+    }
+    if def.name == tables::EVENTS.name && zstd_level == FLUSH_ZSTD_LEVEL {
+        let compressed = Compression::ZSTD(level);
+        builder = builder.set_compression(Compression::UNCOMPRESSED);
+        for column in COMPRESSED_IN_FLUSHES {
+            builder = builder.set_column_compression(ColumnPath::from(column), compressed);
+        }
     }
     let (packed, few_values): (&[&str], &[&str]) = match def.name {
         name if name == tables::EVENTS.name => (&PACKED_OF_EVENTS, &[]),

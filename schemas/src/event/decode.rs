@@ -151,7 +151,7 @@ impl<'a> Envelope<'a> {
         }
     }
 
-    pub(super) fn finish(mut self, record: &RecordContext<'_>) -> Result<Event<'a>, Rejection> {
+    pub(super) fn finish(&mut self, record: &RecordContext<'_>) -> Result<Event<'a>, Rejection> {
         match &self.texts[0] {
             Found::Text(version) if version == "1.0" => {}
             Found::Missing => {
@@ -179,11 +179,11 @@ impl<'a> Envelope<'a> {
             let message = "data_base64 is not read; send the payload as a JSON object in data";
             return Err(Rejection::new(Code::SchemaViolation, message));
         }
-        let (data, fields, task) = payload(self.data, known, version)?;
         if !self.extensions.is_empty() {
             self.extensions.push('}');
         }
-        Ok(Event {
+        // An event is a thousand bytes long: its fields are filled where they are.
+        let mut event = Event {
             id,
             source,
             event_type: name,
@@ -194,11 +194,13 @@ impl<'a> Envelope<'a> {
             dataschema,
             correlation_id,
             causation_id,
-            extensions: Some(self.extensions).filter(|text| !text.is_empty()),
-            data,
-            fields,
-            task,
-        })
+            extensions: Some(std::mem::take(&mut self.extensions)).filter(|text| !text.is_empty()),
+            data: None,
+            fields: Fields::default(),
+            task: None,
+        };
+        event.payload(self.data, known, version)?;
+        Ok(event)
     }
 }
 
@@ -269,45 +271,48 @@ fn occurred_at(time: &str, record: &RecordContext<'_>) -> Result<i64, Rejection>
     Ok(at)
 }
 
-type Payload<'a> = (Option<Cow<'a, str>>, Fields<'a>, Option<FailedTask<'a>>);
-
-fn payload<'a>(
-    data: Option<Value<'a>>,
-    known: Option<&EventType>,
-    version: u32,
-) -> Result<Payload<'a>, Rejection> {
-    let mut fields = Fields::default();
-    let is_task = known.is_some_and(|known| known.name == TASK_FAILED);
-    let mut task = is_task.then(FailedTask::default);
-    let Some(data) = data else { return Ok((None, fields, task)) };
-    if !data.is_object() {
-        let message = format!("data must be an object, found {}", data.kind());
-        return Err(Rejection::new(Code::SchemaViolation, message));
-    }
-    let mut names = Names::default();
-    json::members(data, |sent, value| {
-        let name = match known {
-            Some(known) => upcast::field_name(known.name, version, &sent),
-            None => Some(sent.as_ref()),
-        };
-        let own = known.zip(name).and_then(|(known, name)| known.field(name));
-        if let Some(field) = own {
-            check(field.name, field.check, value)?;
+impl<'a> Event<'a> {
+    /// Takes what is in `data`.
+    fn payload(
+        &mut self,
+        data: Option<Value<'a>>,
+        known: Option<&EventType>,
+        version: u32,
+    ) -> Result<(), Rejection> {
+        let Self { fields, task, .. } = self;
+        let is_task = known.is_some_and(|known| known.name == TASK_FAILED);
+        *task = is_task.then(FailedTask::default);
+        let Some(data) = data else { return Ok(()) };
+        if !data.is_object() {
+            let message = format!("data must be an object, found {}", data.kind());
+            return Err(Rejection::new(Code::SchemaViolation, message));
         }
-        let column = name.and_then(|name| fields.set(name, value));
-        if !names.meet(column, &sent) {
-            return Err(twice(Code::MalformedJson, &format!("data.{}", shortened(&sent))));
-        }
-        if let Some(task) = &mut task {
-            match name {
-                Some("task_name") => task.task_name = value.text(),
-                Some("message") => task.message = value.text(),
-                _ => {}
+        let mut names = Names::default();
+        json::members(data, |sent, value| {
+            let name = match known {
+                Some(known) => upcast::field_name(known.name, version, &sent),
+                None => Some(sent.as_ref()),
+            };
+            let own = known.zip(name).and_then(|(known, name)| known.field(name));
+            if let Some(field) = own {
+                check(field.name, field.check, value)?;
             }
-        }
+            let column = name.and_then(|name| fields.set(name, value));
+            if !names.meet(column, &sent) {
+                return Err(twice(Code::MalformedJson, &format!("data.{}", shortened(&sent))));
+            }
+            if let Some(task) = task.as_mut() {
+                match name {
+                    Some("task_name") => task.task_name = value.text(),
+                    Some("message") => task.message = value.text(),
+                    _ => {}
+                }
+            }
+            Ok(())
+        })?;
+        self.data = Some(Cow::Borrowed(data.raw()));
         Ok(())
-    })?;
-    Ok((Some(Cow::Borrowed(data.raw())), fields, task))
+    }
 }
 
 fn check(name: &str, check: Check, value: Value<'_>) -> Result<(), Rejection> {

@@ -10,6 +10,7 @@ use tokio::runtime::Runtime;
 use super::*;
 use crate::health::Health;
 use crate::kafka::reach::Reach;
+use crate::pipeline::Taken;
 
 const APP: &str = "cluster/onboarding.events@0/0";
 
@@ -44,7 +45,8 @@ impl Scene {
         let consumer = config.create_with_context(context).unwrap();
         let mut state = state();
         let started = state.runtime.block_on(state.writer.free().unwrap().start(APP, 0)).unwrap();
-        state.partitions.insert(0, started);
+        state.positions.insert(0, started.next);
+        state.decoder.desk().unwrap().partitions.insert(0, started);
         (state, consumer)
     }
 
@@ -57,8 +59,8 @@ impl Scene {
 impl State {
     /// Buffers so many further events of partition 0.
     fn read(&mut self, events: i64) {
-        let partition = self.partitions.get_mut(&0).unwrap();
-        for sequence in partition.next..partition.next + events {
+        let next = self.position(0).unwrap();
+        for sequence in next..next + events {
             let payload = format!(
                 r#"{{"specversion":"1.0","id":"{sequence}","source":"/app","type":"onboarding.input.submitted","subject":"s","time":"2026-03-01T00:00:00Z","clientid":"c"}}"#
             );
@@ -69,8 +71,18 @@ impl State {
                 headers: &[],
                 unreadable: None,
             };
-            self.buffer.push(&self.options.pipeline, partition, &record);
+            self.take_up(0, &record).unwrap();
         }
+    }
+
+    fn take(&mut self) -> Taken {
+        let mut desk = self.decoder.desk().unwrap();
+        let Desk { partitions, buffer, .. } = &mut *desk;
+        buffer.take(partitions.values_mut())
+    }
+
+    fn holds_nothing(&mut self) -> bool {
+        self.decoder.desk().unwrap().buffer.is_empty()
     }
 }
 
@@ -86,7 +98,7 @@ fn invariant_01_a_revocation_waits_for_the_flush_under_way_and_flushes_what_was_
     state.flush(&consumer).unwrap();
     assert_eq!(scene.position(), Some(15));
     assert_eq!(state.counts.accepted, 15);
-    assert!(state.buffer.is_empty() && !state.writer.is_busy());
+    assert!(state.holds_nothing() && !state.writer.is_busy());
 }
 
 #[test]
@@ -94,9 +106,9 @@ fn invariant_02_what_was_read_behind_a_lost_flush_is_lost_with_it() {
     let scene = Scene::new();
     let (mut state, _) = scene.member();
     state.read(10);
-    let first = state.buffer.take(state.partitions.values_mut());
+    let first = state.take();
     state.read(5);
-    let second = state.buffer.take(state.partitions.values_mut());
+    let second = state.take();
 
     let (mut faster, consumer) = scene.member();
     faster.read(12);
@@ -140,7 +152,7 @@ fn a_lost_assignment_lets_the_flush_under_way_end_and_drops_the_rest() {
     state.abandon().unwrap();
     assert_eq!(scene.position(), Some(10));
     assert_eq!(state.counts.accepted, 10);
-    assert!(state.buffer.is_empty());
+    assert!(state.holds_nothing());
 }
 
 #[test]
@@ -151,8 +163,7 @@ fn an_old_buffer_waits_for_the_end_of_the_flush_before_it() {
     state.options.pipeline.flush_interval = Duration::ZERO;
     for _ in 0..3 {
         state.read(1);
-        state.oldest.get_or_insert_with(Instant::now);
-        state.keep_up(&consumer).unwrap();
+        state.keep_up(&consumer, false).unwrap();
         assert!(state.writer.is_busy(), "it is time for every buffer");
     }
     state.flush(&consumer).unwrap();
@@ -167,9 +178,25 @@ fn a_full_buffer_makes_room_first() {
     for _ in 0..3 {
         state.read(1);
         assert!(state.is_full());
-        state.keep_up(&consumer).unwrap();
+        state.keep_up(&consumer, false).unwrap();
         assert!(!state.is_full());
     }
     state.flush(&consumer).unwrap();
     assert_eq!(scene.position(), Some(3));
+}
+
+#[test]
+fn the_rest_of_a_backlog_does_not_wait_until_it_is_old() {
+    let scene = Scene::new();
+    let (mut state, consumer) = scene.member();
+    state.options.pipeline.flush_interval = Duration::MAX;
+    state.flush_bytes = 1 << 20;
+    let mut departs = |events, caught_up| {
+        state.read(events);
+        state.keep_up(&consumer, caught_up).unwrap();
+        state.writer.is_busy()
+    };
+    assert!(!departs(1, true), "it is too little");
+    assert!(!departs(1_000, false), "more is coming");
+    assert!(departs(1, true));
 }

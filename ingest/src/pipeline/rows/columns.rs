@@ -84,11 +84,13 @@ pub fn finish<C: Column>(column: &mut C, rows: usize) -> ArrayRef {
     column.array()
 }
 
+// Rows are counted by the values, nulls among them: the builders' own `len` counts validity and is no part of
+// this crate, so it cannot be inlined, and it is asked for every value.
 impl<T: ArrowPrimitiveType> Column for PrimitiveBuilder<T> {
     type Value<'a> = T::Native;
 
     fn rows(&self) -> usize {
-        self.len()
+        self.values_slice().len()
     }
 
     fn nulls(&mut self, count: usize) {
@@ -112,7 +114,7 @@ impl Column for Instants {
     type Value<'a> = i64;
 
     fn rows(&self) -> usize {
-        self.0.len()
+        self.0.rows()
     }
 
     fn nulls(&mut self, count: usize) {
@@ -161,7 +163,7 @@ impl Column for Texts {
     type Value<'a> = &'a str;
 
     fn rows(&self) -> usize {
-        self.len()
+        self.offsets_slice().len() - 1
     }
 
     fn nulls(&mut self, count: usize) {
@@ -185,7 +187,7 @@ impl Column for Labels {
     type Value<'a> = &'a str;
 
     fn rows(&self) -> usize {
-        self.keys.len()
+        self.keys.rows()
     }
 
     fn nulls(&mut self, count: usize) {
@@ -194,6 +196,15 @@ impl Column for Labels {
 
     fn value(&mut self, value: &str) {
         let Self { keys, values, known } = self;
+        // A run of one value, as of the partition that is read, needs no hash. A null has key 0, which at worst
+        // is another value.
+        if let Some(&last) = keys.values_slice().last()
+            && (last as usize) < values.rows()
+            && Self::text(values, last) == value.as_bytes()
+        {
+            keys.append_value(last);
+            return;
+        }
         let slot = known.entry(
             xxh3_64(value.as_bytes()),
             |&key| Self::text(values, key) == value.as_bytes(),

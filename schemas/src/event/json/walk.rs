@@ -145,7 +145,7 @@ impl<'a> Value<'a> {
         let bytes = self.text.as_bytes();
         let mut at = at + 1;
         if self.plain {
-            let found = memchr(b'"', &bytes[at..]);
+            let found = quote(bytes.get(at..).unwrap_or_default());
             return found.map(|found| at + found + 1).ok_or(Fault::Syntax(bytes.len()));
         }
         while let Some(found) = memchr2(b'"', b'\\', &bytes[at..]) {
@@ -228,6 +228,24 @@ impl<'a> Value<'a> {
     pub(super) fn part(self, start: usize, end: usize) -> Self {
         Self { text: self.text.get(start..end).unwrap_or_default(), plain: self.plain }
     }
+}
+
+/// The place of the next quote. Names and most values are a few bytes long: these are looked through here, eight
+/// at a time, which takes less than a call.
+fn quote(bytes: &[u8]) -> Option<usize> {
+    const NEAR: usize = 4;
+    const ONES: u64 = u64::from_ne_bytes([1; 8]);
+    let (near, _) = bytes.as_chunks::<8>();
+    for (word, chunk) in near.iter().take(NEAR).enumerate() {
+        // A byte that is a quote becomes 0; the lowest that is has its highest bit set by this, and none below it.
+        let odd = u64::from_le_bytes(*chunk) ^ (ONES * u64::from(b'"'));
+        let zero = odd.wrapping_sub(ONES) & !odd & (ONES << 7);
+        if zero != 0 {
+            return Some(word * 8 + zero.trailing_zeros() as usize / 8);
+        }
+    }
+    let passed = 8 * near.len().min(NEAR);
+    memchr(b'"', &bytes[passed..]).map(|found| passed + found)
 }
 
 /// The UTF-16 unit that `\uXXXX` stands for.
