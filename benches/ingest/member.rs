@@ -45,6 +45,8 @@ impl Member {
         let group = format!("bench-{}", scene.lake().display());
         command.args(["ingest", "--brokers", &broker.address(), "--topic", topic]);
         command.args(["--group", &group]).stdout(Stdio::null());
+        // As it is deployed (docker-compose.yml).
+        command.env("MIMALLOC_PURGE_DELAY", "10");
         Ok(Self { child: command.spawn()?, began })
     }
 
