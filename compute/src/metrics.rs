@@ -301,13 +301,11 @@ pub fn report(request: &Request, populations: &[Population], input: &Input) -> R
         drop_off: figures.drop_off,
         heatmap: figures.leaving.iter().flat_map(|step| step.cells.clone()).collect(),
         error_patterns: figures.leaving.iter().flat_map(|step| step.patterns.clone()).collect(),
-        common_reasons: leaving::reasons(population),
+        common_reasons: figures.reasons,
         trend: cohorts::trend(&figures.cohorts, &request.thresholds),
         cohort_analysis: figures.cohorts,
-        time_to_convert: histogram::time_to_convert(population, &shape, ends(request, &shape)),
-        funnel_trend: request
-            .funnel_trend
-            .map(|unit| funnel_trend::funnel_trend(population, &shape, request, unit)),
+        time_to_convert: figures.time_to_convert,
+        funnel_trend: figures.funnel_trend,
         recommendations,
         segments: figures.segments,
         comparison: figures.comparison,
@@ -318,11 +316,6 @@ pub fn report(request: &Request, populations: &[Population], input: &Input) -> R
 /// Version of the program with that of its time-zone data, on which local weeks depend.
 pub fn program_version() -> String {
     format!("{}+tzdata.{}", env!("CARGO_PKG_VERSION"), chrono_tz::IANA_TZDB_VERSION)
-}
-
-/// The stages between which times are binned, from 0.
-fn ends(request: &Request, shape: &Shape) -> (usize, usize) {
-    request.convert.map_or((0, shape.last()), |(from, to)| (from - 1, to - 1))
 }
 
 fn top_points(drop_off: &drop_off::DropOff) -> Vec<drop_off::DropOffStage> {

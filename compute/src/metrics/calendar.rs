@@ -9,6 +9,10 @@ use utoipa::ToSchema;
 
 const DAY_MICROS: i64 = 86_400_000_000;
 const HOUR_MICROS: i64 = 3_600_000_000;
+/// All offsets from UTC have been multiples of it for decades.
+const QUARTER_MICROS: i64 = HOUR_MICROS / 4;
+/// No hour of a week.
+const UNKNOWN: u8 = u8::MAX;
 /// Hours whose offset is worked out beforehand, at most: 22 years.
 const KNOWN_HOURS: i64 = 200_000;
 
@@ -44,13 +48,13 @@ pub fn hour_of_week(micros: i64, timezone: Tz) -> u32 {
     local.weekday().num_days_from_monday() * 24 + local.hour()
 }
 
-/// [`hour_of_week`] for many instants of one span: offsets are worked out once an hour.
+/// [`hour_of_week`] for many instants of one span: worked out once for each quarter of an hour.
 pub(super) struct HoursOfWeek {
     timezone: Tz,
-    /// The first hour since 1970 that is known.
+    /// The beginning of the first quarter that is known.
     first: i64,
-    /// Offsets in microseconds; `None` where the clock is set within the hour.
-    offsets: Vec<Option<i64>>,
+    /// By quarter; [`UNKNOWN`] where it differs within one.
+    hours: Vec<u8>,
 }
 
 impl HoursOfWeek {
@@ -62,20 +66,27 @@ impl HoursOfWeek {
             let at = hour.saturating_mul(HOUR_MICROS);
             local(at, timezone).and_utc().timestamp_micros() - utc(at).timestamp_micros()
         };
-        let hour = |hour: i64| Some(offset(hour)).filter(|&same| same == offset(hour + 1));
+        let quarters = |hour: i64| {
+            let offset = Some(offset(hour)).filter(|&same| same == offset(hour + 1));
+            let offset = offset.filter(|offset| offset % QUARTER_MICROS == 0);
+            [0, 1, 2, 3].map(|quarter| {
+                let Some(offset) = offset else { return UNKNOWN };
+                let at = hour * HOUR_MICROS + quarter * QUARTER_MICROS + offset;
+                // The first of January 1970 was a Thursday.
+                (at.div_euclid(HOUR_MICROS) + 3 * 24).rem_euclid(7 * 24) as u8
+            })
+        };
         let known = first..first.saturating_add(hours.clamp(0, KNOWN_HOURS));
-        HoursOfWeek { timezone, first, offsets: known.map(hour).collect() }
+        let first = first.saturating_mul(HOUR_MICROS);
+        HoursOfWeek { timezone, first, hours: known.flat_map(quarters).collect() }
     }
 
     /// As [`hour_of_week`].
     pub fn of(&self, at: i64) -> u32 {
-        let hour = at.div_euclid(HOUR_MICROS) - self.first;
-        let known = usize::try_from(hour).ok().and_then(|hour| self.offsets.get(hour));
-        match known {
-            // The first of January 1970 was a Thursday.
-            Some(&Some(offset)) => {
-                ((at + offset).div_euclid(HOUR_MICROS) + 3 * 24).rem_euclid(7 * 24) as u32
-            }
+        // An instant before the first quarter lies beyond the last as a number without sign.
+        let quarter = at.wrapping_sub(self.first) as u64 / QUARTER_MICROS as u64;
+        match self.hours.get(quarter as usize) {
+            Some(&hour) if hour != UNKNOWN => u32::from(hour),
             _ => hour_of_week(at, self.timezone),
         }
     }
@@ -230,8 +241,8 @@ mod tests {
                 }
             }
         }
-        assert!(HoursOfWeek::new(0, i64::MAX, chrono_tz::UTC).offsets.len() == 200_000);
-        assert!(HoursOfWeek::new(5, 0, chrono_tz::UTC).offsets.len() <= 1);
+        assert!(HoursOfWeek::new(0, i64::MAX, chrono_tz::UTC).hours.len() == 800_000);
+        assert!(HoursOfWeek::new(5, 0, chrono_tz::UTC).hours.len() <= 4);
     }
 
     #[test]

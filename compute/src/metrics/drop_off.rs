@@ -6,7 +6,7 @@ use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::Thresholds;
-use super::population::{Basis, Population, Shape, State};
+use super::population::{Basis, Counts, Population, Shape, State};
 use crate::statistics::proportion::Proportion;
 
 /// How bad a drop-off is, judged by the lower limit of its interval.
@@ -69,6 +69,7 @@ pub(super) fn drop_off(population: &Population, shape: &Shape, thresholds: &Thre
 
 /// What is added up by stage.
 struct Tally {
+    /// Whatever the basis, what a session reached up to now tells where it is.
     reached: Vec<u64>,
     /// By the furthest stage.
     lost: Vec<u64>,
@@ -79,12 +80,9 @@ struct Tally {
 impl Tally {
     fn of(population: &Population, shape: &Shape, basis: Basis) -> Tally {
         let none = || vec![0; shape.count()];
-        let mut tally = Tally { reached: none(), lost: none(), in_flight: none() };
+        let reached = Counts::up_to_now(population, basis).reached;
+        let mut tally = Tally { reached, lost: none(), in_flight: none() };
         for row in population.rows().filter(|&row| basis.holds(population, row)) {
-            // Whatever the basis, what a session reached up to now tells where it is.
-            for (stage, count) in tally.reached.iter_mut().enumerate() {
-                *count += u64::from(Basis::Raw.reached(population, row, stage));
-            }
             let here = population.furthest(row) - 1;
             match population.state(row) {
                 State::Lost => tally.lost[here] += 1,

@@ -5,7 +5,9 @@ use super::calendar::HoursOfWeek;
 use super::cohorts::{Cohort, cohorts};
 use super::comparison::{Comparison, Frame, Side, comparison};
 use super::drop_off::{DropOff, drop_off};
-use super::leaving::{Dwell, Leaving, leaving};
+use super::funnel_trend::{FunnelTrend, funnel_trend};
+use super::histogram::{TimeToConvert, time_to_convert};
+use super::leaving::{Dwell, Leaving, Reason, leaving, reasons};
 use super::parallel::{self, Job};
 use super::population::{Population, Shape};
 use super::segments::{Segments, segments};
@@ -21,6 +23,9 @@ pub(super) struct Figures {
     pub leaving: Vec<Leaving>,
     pub drop_off: DropOff,
     pub cohorts: Vec<Cohort>,
+    pub time_to_convert: TimeToConvert,
+    pub funnel_trend: Option<FunnelTrend>,
+    pub reasons: Vec<Reason>,
     pub segments: Option<Segments>,
     pub comparison: Option<Comparison>,
 }
@@ -51,6 +56,10 @@ impl Figures {
         jobs.push(Box::new(|| {
             figures.comparison = other.map(|other| compare(request, shape, population, other));
         }));
+        jobs.push(Box::new(|| {
+            let (period, watched) = ((request.from, request.to), (request.as_of, horizon));
+            figures.cohorts = cohorts(population, shape, period, request.timezone, watched);
+        }));
         for (step, left) in shape.steps().zip(&mut figures.leaving) {
             let hours = &hours;
             jobs.push(Box::new(move || *left = leaving(population, step, hours)));
@@ -61,12 +70,17 @@ impl Figures {
                 (!asked.is_empty()).then(|| segments(population, shape, asked, thresholds));
         }));
         jobs.push(Box::new(|| {
-            let (period, watched) = ((request.from, request.to), (request.as_of, horizon));
-            figures.cohorts = cohorts(population, shape, period, request.timezone, watched);
-        }));
-        jobs.push(Box::new(|| {
             figures.drop_off = drop_off(population, shape, &request.thresholds);
         }));
+        jobs.push(Box::new(|| {
+            let ends = request.convert.map_or((0, shape.last()), |(from, to)| (from - 1, to - 1));
+            figures.time_to_convert = time_to_convert(population, shape, ends);
+        }));
+        jobs.push(Box::new(|| {
+            let unit = request.funnel_trend;
+            figures.funnel_trend = unit.map(|unit| funnel_trend(population, shape, request, unit));
+        }));
+        jobs.push(Box::new(|| figures.reasons = reasons(population)));
         parallel::run(jobs);
         figures
     }

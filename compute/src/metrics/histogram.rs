@@ -13,7 +13,7 @@ pub const EDGES_SECONDS: [i64; 18] = [
 ];
 
 /// Times from one stage to another, of the sessions that reached both.
-#[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, ToSchema)]
 pub struct TimeToConvert {
     /// Number of the stage that the time is counted from.
     pub from_stage: usize,

@@ -94,15 +94,22 @@ pub(super) fn leaving(
     let mut by_hour = [Exits::default(); HOURS];
     let mut with: BTreeMap<&str, Exits> = BTreeMap::new();
     let mut stayed = Vec::new();
-    for row in population.rows() {
-        let Some(left) = population.left(row, stage, next) else { continue };
+    for passage in population.passages(stage, next).filter(|passage| passage.since.is_some()) {
+        if let Some(at) = passage.until {
+            by_hour[hours.of(at) as usize].add(false);
+        }
+    }
+    for (since, at) in population.lost_at_stage(stage, next) {
+        by_hour[hours.of(at) as usize].add(true);
+        stayed.push(at - since);
+    }
+    for row in population.with_errors() {
         let Some(since) = population.at(row, stage) else { continue };
-        let (at, until, is_lost) = match left {
-            Left::Lost { at } => (at, i64::MAX, true),
-            Left::Passed { at } => (at, at, false),
+        let (until, is_lost) = match population.left(row, stage, next) {
+            Some(Left::Lost) => (i64::MAX, true),
+            Some(Left::Passed { at }) => (at, false),
+            None => continue,
         };
-        by_hour[hours.of(at) as usize].add(is_lost);
-        stayed.extend(is_lost.then_some(at - since));
         for code in codes(population, row, since..until) {
             with.entry(code).or_default().add(is_lost);
         }
@@ -115,7 +122,7 @@ pub(super) fn leaving(
     Leaving {
         cells: cells.collect(),
         patterns: with.into_iter().map(|(code, with)| with.pattern(stage, code, all)).collect(),
-        lost: Durations::of(&mut stayed),
+        lost: Durations::of(&stayed),
     }
 }
 
@@ -164,9 +171,6 @@ impl Exits {
 /// The distinct codes of a session's errors in a span of time.
 #[inline]
 pub(super) fn codes(population: &Population, row: usize, during: Range<i64>) -> Vec<&str> {
-    if !population.has_errors(row) {
-        return Vec::new();
-    }
     let errors = population.errors(row).filter(|(at, _)| during.contains(at));
     let mut codes: Vec<&str> = errors.map(|(_, code)| code).collect();
     if codes.len() < 2 {

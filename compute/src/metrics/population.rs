@@ -62,14 +62,19 @@ pub(super) enum Basis {
 impl Basis {
     /// Bit k: the session reached stage k. Bit 0 is set if the basis holds the session.
     fn mask(self, population: &Population, row: usize) -> u32 {
-        match self {
-            Basis::Raw => population.reached[row],
-            Basis::Mature => population.mature[row],
-        }
+        self.masks(population)[row]
     }
 
     pub fn holds(self, population: &Population, row: usize) -> bool {
         self.mask(population, row) & 1 == 1
+    }
+
+    /// The masks of all sessions.
+    fn masks(self, population: &Population) -> &[u32] {
+        match self {
+            Basis::Raw => &population.reached,
+            Basis::Mature => &population.mature,
+        }
     }
 
     pub fn reached(self, population: &Population, row: usize, stage: usize) -> bool {
@@ -103,8 +108,8 @@ impl Scope {
 /// How a session left a required stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Left {
-    /// Lost: its last activity.
-    Lost { at: i64 },
+    /// Lost there.
+    Lost,
     /// Passed on: when it reached the next required stage.
     Passed { at: i64 },
 }
@@ -124,6 +129,18 @@ impl State {
     pub fn in_flight(self) -> bool {
         matches!(self, State::Active | State::Quiet)
     }
+}
+
+/// How a session went from one stage to another.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Passage {
+    pub started_at: i64,
+    /// It was watched for the horizon.
+    pub is_watched: bool,
+    /// When it reached the one.
+    pub since: Option<i64>,
+    /// When it reached the other.
+    pub until: Option<i64>,
 }
 
 /// One session, as it is added to a [`Population`].
@@ -397,9 +414,63 @@ impl Population {
 
     /// The same of every session that reached both.
     pub(super) fn durations(&self, from: usize, to: usize) -> Vec<i64> {
-        let mut durations = Vec::with_capacity(self.sessions());
-        durations.extend(self.rows().filter_map(|row| self.between(row, from, to)));
-        durations
+        let both = 1 << from | 1 << to;
+        let times = self.stage_at[from].iter().zip(&self.stage_at[to]);
+        let masked = self.reached.iter().zip(times);
+        kept(masked.map(|(mask, (start, end))| (mask & both == both, end.wrapping_sub(*start))))
+    }
+
+    /// The sessions that reached one stage and not another.
+    pub(super) fn reached_only(&self, stage: usize, other: usize) -> impl Iterator<Item = usize> {
+        let either = 1 << stage | 1 << other;
+        let masks = self.reached.iter().zip(0..self.reached.len() as u32);
+        kept(masks.map(|(mask, row)| (mask & either == 1 << stage, row)))
+            .into_iter()
+            .map(|row| row as usize)
+    }
+
+    /// When the first session reached a stage.
+    pub(super) fn earliest(&self, stage: usize) -> Option<i64> {
+        let masked = self.reached.iter().zip(&self.stage_at[stage]);
+        masked.filter(|(mask, _)| *mask >> stage & 1 == 1).map(|(_, &at)| at).min()
+    }
+
+    /// Every session's passage from one stage to another, as far as it came.
+    pub(super) fn passages(&self, from: usize, to: usize) -> impl Iterator<Item = Passage> {
+        let masks = self.reached.iter().zip(&self.mature);
+        let times = self.stage_at[from].iter().zip(&self.stage_at[to]);
+        masks.zip(times).zip(&self.stage_at[0]).map(
+            move |(((reached, mature), (&since, &until)), &started_at)| Passage {
+                started_at,
+                is_watched: mature & 1 == 1,
+                since: (reached >> from & 1 == 1).then_some(since),
+                until: (reached >> to & 1 == 1).then_some(until),
+            },
+        )
+    }
+
+    /// Sessions that had errors.
+    pub(super) fn with_errors(&self) -> impl Iterator<Item = usize> {
+        let starts = std::iter::once(&0).chain(&self.errors_end);
+        let ends = self.errors_end.iter().zip(starts).enumerate();
+        ends.filter(|(_, (end, start))| end > start).map(|(row, _)| row)
+    }
+
+    /// The sessions lost at a required stage, of which none reached the next one: the session, when it
+    /// came to the stage, and its last activity.
+    pub(super) fn lost_at_stage(
+        &self,
+        stage: usize,
+        next: usize,
+    ) -> impl Iterator<Item = (i64, i64)> {
+        let last = self.state.iter().zip(&self.furthest).zip(0..);
+        let furthest = last.filter(move |((state, furthest), _)| {
+            **state == State::Lost && usize::from(**furthest) == stage + 1
+        });
+        furthest.filter_map(move |(_, row)| {
+            let since = self.at(row, stage).filter(|_| self.at(row, next).is_none())?;
+            Some((since, self.last_event_at[row]))
+        })
     }
 
     pub(super) fn state(&self, row: usize) -> State {
@@ -426,11 +497,6 @@ impl Population {
         start..self.errors_end[row] as usize
     }
 
-    /// Whether a session had errors.
-    pub(super) fn has_errors(&self, row: usize) -> bool {
-        !self.error_places(row).is_empty()
-    }
-
     /// Times and codes of a session's errors, in order.
     pub(super) fn errors(&self, row: usize) -> impl Iterator<Item = (i64, &str)> {
         self.error_places(row)
@@ -455,8 +521,21 @@ impl Population {
             return Some(Left::Passed { at });
         }
         let lost = self.furthest(row) == stage + 1 && self.state[row] == State::Lost;
-        lost.then(|| Left::Lost { at: self.last_event_at[row] })
+        lost.then_some(Left::Lost)
     }
+}
+
+/// Those that are marked, in their order; whether one is cannot be foreseen, so that there is no branch.
+fn kept<T: Copy + Default>(all: impl ExactSizeIterator<Item = (bool, T)>) -> Vec<T> {
+    // The last place takes what is written after all have been kept.
+    let mut kept = vec![T::default(); all.len() + 1];
+    let mut count = 0;
+    for (is_kept, one) in all {
+        kept[count] = one;
+        count += usize::from(is_kept);
+    }
+    kept.truncate(count);
+    kept
 }
 
 /// Masks that are counted at once.
@@ -476,12 +555,22 @@ impl Counts {
 
     pub(super) fn of(population: &Population, basis: Basis) -> Counts {
         let mut counts = Counts::none(population.stages());
-        let masks = match basis {
-            Basis::Raw => &population.reached,
-            Basis::Mature => &population.mature,
-        };
+        let masks = basis.masks(population);
         // A batch of them stays in the cache from stage to stage.
         masks.chunks(BATCH).for_each(|batch| counts.add_masks(batch));
+        counts
+    }
+
+    /// How many sessions of a basis reached each stage up to now, be it within the horizon or not.
+    pub(super) fn up_to_now(population: &Population, basis: Basis) -> Counts {
+        let mut counts = Counts::none(population.stages());
+        let held = basis.masks(population).chunks(BATCH);
+        let mut masks = Vec::with_capacity(BATCH);
+        for (reached, held) in population.reached.chunks(BATCH).zip(held) {
+            masks.clear();
+            masks.extend(reached.iter().zip(held).map(|(reached, held)| reached * (held & 1)));
+            counts.add_masks(&masks);
+        }
         counts
     }
 

@@ -275,12 +275,6 @@ impl<'a> Frame<'a> {
         started_at.saturating_add(self.horizon)
     }
 
-    /// Rows of a period that are watched for the horizon.
-    fn watched(&self, side: &Side<'a>) -> impl Iterator<Item = usize> + use<'a> {
-        let (population, mature) = (side.population, self.mature);
-        population.rows().filter(move |&row| mature.holds(population, row))
-    }
-
     /// When a session reached a stage, within the horizon.
     fn reached_at(&self, side: &Side, row: usize, stage: usize) -> Option<i64> {
         let end = self.end(side.population.started_at(row));

@@ -34,8 +34,8 @@ pub struct Durations {
 }
 
 impl Durations {
-    /// Summarises microseconds; sorts them.
-    pub(super) fn of(micros: &mut Vec<i64>) -> Durations {
+    /// Summarises microseconds, in any order.
+    pub(super) fn of(micros: &[i64]) -> Durations {
         let summary = quantile::summary(micros);
         Durations {
             sessions: micros.len() as u64,
@@ -148,11 +148,12 @@ pub(super) fn stage_times(
 ) -> Option<StageTimes> {
     let previous = shape.previous(stage)?;
     let mut micros = population.durations(previous, stage);
-    let step = Durations::of(&mut micros);
+    let step = Durations::of(&micros);
     let from_start = match previous {
         0 => step,
-        _ => Durations::of(&mut population.durations(0, stage)),
+        _ => Durations::of(&population.durations(0, stage)),
     };
+    order::sort(&mut micros);
     let incidence =
         stage_incidence(population, shape, (previous, stage), &micros, as_of, with_curve);
     Some(StageTimes { from_start, step, incidence })
@@ -170,14 +171,10 @@ fn stage_incidence(
 ) -> StageIncidence {
     let next = shape.next(stage).filter(|_| shape.optional[stage]);
     let (mut lost, mut in_flight, mut not_reached) = (Vec::new(), Vec::new(), Vec::new());
-    let mut longest = None;
-    for row in population.rows() {
+    let longest = population.earliest(previous).map(|since| as_of - since);
+    for row in population.reached_only(previous, stage) {
         let Some(since) = population.at(row, previous) else { continue };
         let censored = as_of - since;
-        longest = longest.max(Some(censored));
-        if population.at(row, stage).is_some() {
-            continue;
-        }
         not_reached.push(censored);
         let skipped = next.and_then(|next| population.between(row, previous, next));
         let given_up = || population.lost_at(row).map(|lost_at| lost_at - since);
@@ -235,7 +232,7 @@ fn curve(watched: Watched, competed: Watched) -> Vec<CurvePoint> {
     let steps: Vec<incidence::Step> = incidence::steps(watched).collect();
     let at = |time: i64| {
         let after = steps.partition_point(|step| step.time <= time);
-        let last = after.checked_sub(1).map(|last| steps[last].estimate());
+        let last = after.checked_sub(1).map(|last| steps[last].level.estimate());
         last.unwrap_or(Estimate { value: 0.0, interval: None })
     };
     let point = |step: competing::Step| CurvePoint {

@@ -2,7 +2,7 @@
 
 use super::Z_95;
 use super::proportion::Interval;
-use super::risk::Watched;
+use super::risk::{Run, Watched};
 
 /// How far a value may be from a threshold and still count as having reached it.
 const TOLERANCE: f64 = 1e-12;
@@ -12,10 +12,13 @@ const TOLERANCE: f64 = 1e-12;
 pub struct Step {
     /// Microseconds since the start of watching.
     pub time: i64,
-    /// Subjects still watched just before, those that end at this instant included.
-    pub at_risk: u64,
-    /// Events at this instant.
-    pub events: u64,
+    /// The curve from here on.
+    pub level: Level,
+}
+
+/// The curve at one time.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Level {
     /// `1 − F`, exactly 0 once everybody at risk had the event.
     pub survival: f64,
     /// Sum of Greenwood's terms `d / (n (n − d))` up to here.
@@ -58,13 +61,10 @@ pub struct Median {
 /// Kaplan and Meier's product-limit estimate (1958), step by step, with events before censoring at
 /// ties. Everything but an event censors.
 pub fn steps(watched: Watched<'_>) -> impl Iterator<Item = Step> {
-    let (mut survival, mut greenwood) = (1.0, 0.0);
+    let mut level = Level::START;
     watched.groups().filter(|group| group.events > 0).map(move |group| {
-        let (n, d) = (group.at_risk as f64, group.events as f64);
-        survival *= (n - d) / n;
-        greenwood += d / (n * (n - d));
-        let (time, at_risk, events) = (group.time, group.at_risk, group.events);
-        Step { time, at_risk, events, survival, greenwood }
+        level = level.after(group.events, group.at_risk);
+        Step { time: group.time, level }
     })
 }
 
@@ -72,47 +72,76 @@ pub fn steps(watched: Watched<'_>) -> impl Iterator<Item = Step> {
 pub fn incidence(watched: Watched<'_>, times: &[i64]) -> Incidence {
     let mut at = Vec::with_capacity(times.len());
     let mut median = Median::default();
-    let mut last: Option<Step> = None;
-    let estimate = |last: Option<Step>| {
-        last.map_or(Estimate { value: 0.0, interval: None }, |step| step.estimate())
-    };
-    for step in steps(watched) {
-        while times.get(at.len()).is_some_and(|&time| time < step.time) {
-            at.push(estimate(last));
+    let mut level = Level::START;
+    for run in watched.runs(times) {
+        let first = run.events.first().copied();
+        while times.get(at.len()).is_some_and(|&time| first.is_some_and(|first| time < first)) {
+            at.push(level.estimate());
         }
-        let reached = Some(step.time);
-        if median.low.is_none() && step.may_be_low() && step.survival_limits().low <= HALF {
-            median.low = reached;
+        let before = level;
+        level = before.after(run.events.len() as u64, run.at_risk);
+        if median.may_be_between(&before, &level) {
+            median.find(before, &run);
         }
-        if median.median.is_none() && step.survival <= HALF {
-            median.median = reached;
-        }
-        if median.high.is_none() && step.may_be_high() && step.survival_limits().high <= HALF {
-            median.high = reached;
-        }
-        last = Some(step);
     }
-    at.resize_with(times.len(), || estimate(last));
+    at.resize_with(times.len(), || level.estimate());
     Incidence { at, median }
+}
+
+impl Median {
+    /// Whether one that is not found yet may be in a run, by what the curve is before and after it.
+    fn may_be_between(&self, before: &Level, after: &Level) -> bool {
+        self.low.is_none() && Level::may_be_low(before, after)
+            || self.median.is_none() && after.survival <= HALF
+            || self.high.is_none() && Level::may_be_high(before, after)
+    }
+
+    fn find(&mut self, before: Level, run: &Run<'_>) {
+        let mut level = before;
+        for group in run.groups().filter(|group| group.events > 0) {
+            level = level.after(group.events, group.at_risk);
+            let reached = Some(group.time);
+            let limits = level.survival_limits();
+            self.low = self.low.or(reached.filter(|_| limits.low <= HALF));
+            self.median = self.median.or(reached.filter(|_| level.survival <= HALF));
+            self.high = self.high.or(reached.filter(|_| limits.high <= HALF));
+        }
+    }
 }
 
 const HALF: f64 = 0.5 + TOLERANCE;
 /// What `−ln` of a limit must reach, less far more than rounding can do to it.
 const NEARLY_LN_2: f64 = std::f64::consts::LN_2 - 1e-9;
 
-impl Step {
-    /// Incidence after this step, with its interval.
+impl Level {
+    const START: Level = Level { survival: 1.0, greenwood: 0.0 };
+
+    /// After some events among `at_risk` subjects, between which nobody else ceased to be watched: the
+    /// product of `(n − d) / n` and the sum of `d / (n (n − d)) = 1 / (n − d) − 1 / n` are then those of
+    /// all of them at once.
+    fn after(&self, events: u64, at_risk: u64) -> Level {
+        let (n, d) = (at_risk as f64, events as f64);
+        if events == 0 {
+            return *self;
+        }
+        Level {
+            survival: self.survival * ((n - d) / n),
+            greenwood: self.greenwood + d / (n * (n - d)),
+        }
+    }
+
+    /// Incidence, with its interval.
     pub fn estimate(&self) -> Estimate {
-        let limits = self.survival_limits();
-        let interval = Interval { low: 1.0 - limits.high, high: 1.0 - limits.low };
-        let interior = self.survival > 0.0;
-        Estimate { value: 1.0 - self.survival, interval: interior.then_some(interval) }
+        let interior = self.survival > 0.0 && self.survival < 1.0;
+        let interval = interior.then(|| {
+            let limits = self.survival_limits();
+            Interval { low: 1.0 - limits.high, high: 1.0 - limits.low }
+        });
+        Estimate { value: 1.0 - self.survival, interval }
     }
 
     /// Log-log limits of `1 − F` with Greenwood's variance (Kalbfleisch and Prentice 2002, p. 18):
     /// `S^exp(±z √Σ / ln S)`; both 0 where `1 − F` is 0.
-    // In line its logarithms are computed ahead of the bounds that spare them.
-    #[inline(never)]
     fn survival_limits(&self) -> Interval {
         if self.survival <= 0.0 {
             return Interval { low: 0.0, high: 0.0 };
@@ -121,18 +150,21 @@ impl Step {
         Interval { low: self.survival.powf(theta.exp()), high: self.survival.powf((-theta).exp()) }
     }
 
-    /// Whether the lower limit, `exp(−L e^θ)` with `L = −ln S`, may be one half or less; false where
-    /// a bound that costs no logarithm rules it out: `e^θ ≤ 1 + θ + θ²` up to θ = 1.
-    fn may_be_low(&self) -> bool {
-        let theta = Z_95 * self.greenwood.sqrt() / (1.0 - self.survival);
-        let most = self.greatest_hazard() * (1.0 + theta + theta * theta);
+    /// Whether the lower limit, `exp(−L e^θ)` with `L = −ln S`, may be one half or less somewhere
+    /// between two levels; false where a bound that costs no logarithm rules it out: `L` is greatest
+    /// after, `θ = z √Σ / L` is at most `z √Σ / (1 − S)` with `Σ` from after and `S` from before, and
+    /// `e^θ ≤ 1 + θ + θ²` up to θ = 1.
+    fn may_be_low(before: &Level, after: &Level) -> bool {
+        let theta = Z_95 * after.greenwood.sqrt() / (1.0 - before.survival);
+        let most = after.greatest_hazard() * (1.0 + theta + theta * theta);
         !(theta <= 1.0 && most < NEARLY_LN_2)
     }
 
-    /// The same of the upper limit, `exp(−L e^−θ)`: `e^−θ ≤ 1 − θ + θ²/2`.
-    fn may_be_high(&self) -> bool {
-        let greatest = self.greatest_hazard();
-        let theta = Z_95 * self.greenwood.sqrt() / greatest;
+    /// The same of the upper limit: θ is at least that of `Σ` before and the greatest `L`, and
+    /// `e^−θ ≤ 1 − θ + θ²/2`.
+    fn may_be_high(before: &Level, after: &Level) -> bool {
+        let greatest = after.greatest_hazard();
+        let theta = Z_95 * before.greenwood.sqrt() / greatest;
         let most = greatest * (1.0 - theta + theta * theta / 2.0);
         most.is_nan() || most >= NEARLY_LN_2
     }

@@ -2,7 +2,8 @@
 
 use proptest::prelude::*;
 
-use super::competing::competing;
+use super::Z_95;
+use super::competing::{competing, steps as competing_steps};
 use super::incidence::{incidence, steps};
 use super::risk::Watched;
 
@@ -94,7 +95,7 @@ proptest! {
         prop_assert_eq!(curve.median.median, (0..14).find(reaches));
         let first = |is: &dyn Fn(f64, f64) -> bool| {
             let limits = |step: &super::incidence::Step| {
-                let interval = step.estimate().interval;
+                let interval = step.level.estimate().interval;
                 interval.map_or((1.0, 1.0), |interval| (interval.low, interval.high))
             };
             let mut all = steps(sorted.watched()).map(|step| (step.time, limits(&step)));
@@ -144,11 +145,52 @@ fn the_ends_of_a_median_are_found_among_many_steps() {
         let found = incidence(sorted.watched(), &[]).median;
         let ends = |pick: fn(super::proportion::Interval) -> f64| {
             let reaches = |step: &super::incidence::Step| {
-                step.estimate().interval.is_none_or(|it| pick(it) >= 0.5 - 1e-12)
+                step.level.estimate().interval.is_none_or(|it| pick(it) >= 0.5 - 1e-12)
             };
             steps(sorted.watched()).find(reaches).map(|step| step.time)
         };
         assert_eq!((found.low, found.high), (ends(|it| it.high), ends(|it| it.low)));
         assert!(found.low.is_some() && found.low < found.high, "{subjects}");
+    }
+}
+
+#[test]
+fn variances_are_their_sum_over_the_steps() {
+    let subjects = 30_000;
+    let observation = |subject: i64| {
+        let ending = match subject % 11 {
+            0 => Ending::Censored,
+            1..4 => Ending::Competing,
+            _ => Ending::Event,
+        };
+        // Long runs of one kind first, all kinds in turns later.
+        let shift = if ending == Ending::Event { 0 } else { 4_000 };
+        (subject * 7_919 % 9_973 + shift, ending)
+    };
+    let observations: Vec<Observation> = (0..subjects).map(observation).collect();
+    let sorted = Sorted::of(&observations);
+    let times = [500, 3_000, 5_000, 9_000, 20_000];
+    let found = competing(sorted.competed(), &times);
+    for (&time, (estimate, _)) in times.iter().zip(&found) {
+        let steps = competing_steps(sorted.competed()).take_while(|step| step.time <= time);
+        let end = steps.last().map_or(0.0, |step| step.incidence);
+        let (mut survival, mut incidence, mut variance) = (1.0, 0.0, 0.0);
+        for group in sorted.competed().groups().take_while(|group| group.time <= time) {
+            let (n, d1) = (group.at_risk as f64, group.events as f64);
+            let d = d1 + group.competing as f64;
+            incidence += survival * d1 / n;
+            let ahead: f64 = end - incidence;
+            if d < n {
+                variance += ahead.powi(2) * d / (n * (n - d));
+            }
+            variance += survival * survival * d1 * (n - d1) / n.powi(3);
+            variance -= 2.0 * ahead * survival * d1 / (n * n);
+            survival *= (n - d) / n;
+        }
+        assert!((estimate.value - end).abs() < 1e-13);
+        let spread = Z_95 * variance.sqrt() / (end * end.ln().abs());
+        let interval = estimate.interval.expect("it lies between 0 and 1");
+        assert!((interval.low / end.powf(spread.exp()) - 1.0).abs() < 1e-11, "{time}");
+        assert!((interval.high / end.powf((-spread).exp()) - 1.0).abs() < 1e-11, "{time}");
     }
 }

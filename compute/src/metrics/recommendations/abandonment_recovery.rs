@@ -23,12 +23,12 @@ fn recovered(frame: &Frame, side: &Side, stage: usize, next: usize) -> Proportio
     let pause = i64::try_from(frame.request.funnel.active_within_seconds).unwrap_or(i64::MAX);
     let pause = pause.saturating_mul(1_000_000);
     let mut stalled = Proportion::default();
-    for row in frame.watched(side) {
-        let Some(since) = side.population.at(row, stage) else { continue };
+    for passage in side.population.passages(stage, next).filter(|passage| passage.is_watched) {
+        let Some(since) = passage.since else { continue };
         let still_active = since.saturating_add(pause);
-        let passed_at = frame.reached_at(side, row, next);
-        let watched_on = still_active < frame.end(side.population.started_at(row));
-        if watched_on && passed_at.is_none_or(|at| at > still_active) {
+        let end = frame.end(passage.started_at);
+        let passed_at = passage.until.filter(|&at| at <= end);
+        if still_active < end && passed_at.is_none_or(|at| at > still_active) {
             stalled.total += 1;
             stalled.reached += u64::from(passed_at.is_some());
         }

@@ -32,7 +32,8 @@ pub(super) fn candidates<'a>(frame: &'a Frame<'a>) -> Vec<Candidate<'a>> {
 fn passed_with<'a>(frame: &Frame<'a>, stage: usize, next: usize) -> BTreeMap<&'a str, Proportion> {
     let side = &frame.now;
     let mut with: BTreeMap<&str, Proportion> = BTreeMap::new();
-    for row in frame.watched(side) {
+    let watched = |&row: &usize| frame.mature.holds(side.population, row);
+    for row in side.population.with_errors().filter(watched) {
         let Some(since) = frame.reached_at(side, row, stage) else { continue };
         let passed_at = frame.reached_at(side, row, next);
         let end = frame.end(side.population.started_at(row)).saturating_add(1);

@@ -2,6 +2,7 @@
 
 use super::evidence::{Evidence, Figure, share};
 use super::{Candidate, Draft, Frame, Gain, Kind, Side};
+use crate::metrics::population::Passage;
 use crate::statistics::incidence::incidence;
 use crate::statistics::proportion::Proportion;
 use crate::statistics::risk::Watched;
@@ -28,8 +29,12 @@ pub(super) fn candidates<'a>(frame: &'a Frame<'a>) -> Vec<Candidate<'a>> {
 
 /// Microseconds that the step took those who passed it within the horizon.
 fn times(frame: &Frame, side: &Side, stage: usize, next: usize) -> Vec<i64> {
-    let took = |row| Some(frame.reached_at(side, row, next)? - side.population.at(row, stage)?);
-    frame.watched(side).filter_map(took).collect()
+    let watched = side.population.passages(stage, next).filter(|passage| passage.is_watched);
+    let took = |passage: Passage| {
+        let until = passage.until.filter(|&at| at <= frame.end(passage.started_at))?;
+        Some(until - passage.since?)
+    };
+    watched.filter_map(took).collect()
 }
 
 fn above_their_median(one: &[i64], other: &[i64]) -> [Proportion; 2] {
