@@ -2,6 +2,8 @@
 //! real binary, beside a floor in the same run: one thread that reads and decodes the same file.
 //!
 //! `cargo bench --bench import [-- SESSIONS]`; 800,000 sessions are about 5 M events.
+//! `cargo bench --bench import -- growth [EVENTS]` tells the time per event at 1, 10 and 50 M events, or
+//! at as many as given.
 
 mod binary;
 
@@ -10,11 +12,24 @@ use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::time::Instant;
 
-use binary::onramp;
+use binary::{Run, onramp};
 use onramp_schemas::event::{RecordContext, decode};
 
+/// Events of one file as lakes grow: the disk need not hold more of them at once.
+const PIECE: u64 = 10_000_000;
+/// Events of a generated session.
+const EVENTS_A_SESSION: f64 = 6.32;
+
 fn main() -> anyhow::Result<()> {
-    let sessions = std::env::args().find_map(|arg| arg.parse().ok()).unwrap_or(800_000_u64);
+    let number: Option<u64> = std::env::args().find_map(|arg| arg.parse().ok());
+    if std::env::args().any(|arg| arg == "growth") {
+        let sizes = number.map_or_else(|| vec![1_000_000, 10_000_000, 50_000_000], |it| vec![it]);
+        return sizes.into_iter().try_for_each(grown);
+    }
+    compared(number.unwrap_or(800_000))
+}
+
+fn compared(sessions: u64) -> anyhow::Result<()> {
     let folder = tempfile::tempdir()?;
     let (file, lake) = (folder.path().join("events.ndjson"), folder.path().join("lake"));
     let sessions = sessions.to_string();
@@ -42,6 +57,49 @@ fn main() -> anyhow::Result<()> {
         );
     }
     Ok(())
+}
+
+/// A lake of about so many events, imported file by file, then folded and reported.
+fn grown(events: u64) -> anyhow::Result<()> {
+    let folder = tempfile::tempdir()?;
+    let lake = folder.path().join("lake");
+    let (mut lines, mut import) = (0, Run { seconds: 0.0, peak_mib: 0.0 });
+    for (seed, first) in (0..events).step_by(PIECE as usize).enumerate() {
+        let file = folder.path().join(format!("events-{seed}.ndjson"));
+        let path = file.to_str().unwrap_or_default();
+        let sessions = PIECE.min(events - first) as f64 / EVENTS_A_SESSION;
+        let (sessions, seed) = (format!("{sessions:.0}"), seed.to_string());
+        let world = ["generate", "--sessions", &sessions, "--seed", &seed, "--until", "2026-03-01"];
+        onramp(&lake, &[&world[..], &["--to", path]].concat())?;
+        lines += newlines(&file)?;
+        let run = onramp(&lake, &["import", path])?;
+        import.seconds += run.seconds;
+        import.peak_mib = import.peak_mib.max(run.peak_mib);
+        std::fs::remove_file(&file)?;
+    }
+    let report = || onramp(&lake, &["report", "--format", "json"]);
+    for (name, run) in [("import", import), ("first fold", report()?), ("report", report()?)] {
+        let each = run.seconds * 1e9 / lines as f64;
+        println!(
+            "{lines:>10} lines {name:<10} {:>8.2} s {each:>8.1} ns/line {:>6.0} MiB peak",
+            run.seconds, run.peak_mib
+        );
+    }
+    Ok(())
+}
+
+fn newlines(file: &Path) -> anyhow::Result<u64> {
+    let mut reader = BufReader::with_capacity(1 << 20, File::open(file)?);
+    let mut lines = 0;
+    loop {
+        let piece = reader.fill_buf()?;
+        if piece.is_empty() {
+            return Ok(lines);
+        }
+        lines += piece.iter().filter(|byte| **byte == b'\n').count() as u64;
+        let length = piece.len();
+        reader.consume(length);
+    }
 }
 
 fn cores() -> String {

@@ -2,8 +2,9 @@
 //! Parquet files, two threads each, in one run.
 //!
 //! `cargo bench --bench funnel [-- SESSIONS]` (2,000,000 unless given: 12.3 M events) writes a lake, asks
-//! every engine in turn over the files as they arrived and as `onramp compact` lays them out, holds their
-//! counts against each other, then folds once more under a tenth of the memory that the runs take.
+//! every engine in turn over the files as they arrived and as `onramp compact` lays them out, and Onramp
+//! also by `window_funnel` in SQL, holds their counts against each other, then folds once more under a
+//! tenth of the memory that the runs take.
 //! `cargo bench --bench funnel -- growth` measures Onramp alone at 1, 10 and 50 M events.
 //! Needs `python3` with venv and pip; `ONRAMP_PEERS=PYTHON` names one that has the peers already.
 
@@ -13,10 +14,15 @@ mod world;
 use std::path::Path;
 use std::time::Instant;
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
+use futures::TryStreamExt;
 use onramp_compute::engine::{Engine, Options};
 use onramp_compute::maintenance::{Settings, compact};
 use onramp_compute::session_fold::{RawFunnel, raw_funnel};
 use onramp_lake::{Lake, StoreSettings};
+use onramp_queries::access::Scope;
+use onramp_queries::sql::{Source, Turn, session};
 use onramp_schemas::funnel::{Funnel, parse};
 use onramp_schemas::tables::EVENTS;
 
@@ -37,6 +43,8 @@ const STAGES: [&str; 5] = [
     "approval.decided",
     "session.completed",
 ];
+/// `window_funnel` in SQL, grouped by session; beside it, ClickHouse's `windowFunnel` is the measure.
+const IN_SQL: &str = "Onramp window_funnel in SQL";
 /// What a run over 12.3 M events takes, roughly.
 const BYTES_AN_EVENT: u64 = 20;
 
@@ -67,12 +75,14 @@ async fn compared(sessions: usize) -> anyhow::Result<()> {
             bench.compact(events).await?;
         }
         let files = bench.linked(layout).await?;
-        let mut runs: Vec<(&str, Vec<f64>, Vec<u64>)> = vec![("Onramp", Vec::new(), Vec::new())];
-        runs.extend(peers::ENGINES.map(|name| (name, Vec::new(), Vec::new())));
+        let names = ["Onramp", IN_SQL].into_iter().chain(peers::ENGINES);
+        let mut runs: Vec<(&str, Vec<f64>, Vec<u64>)> =
+            names.map(|name| (name, Vec::new(), Vec::new())).collect();
         for _ in 0..ROUNDS {
             for (name, seconds, counts) in &mut runs {
                 let (took, found) = match *name {
                     "Onramp" => bench.asked(&bench.engine(1 << 30)?).await?,
+                    IN_SQL => bench.asked_in_sql(bench.engine(1 << 30)?).await?,
                     peer => peers.ask(peer, &files)?,
                 };
                 seconds.push(took);
@@ -175,6 +185,26 @@ impl<'a> Bench<'a> {
             raw_funnel(&self.lake, &self.funnel, engine, i64::MAX).await?;
         anyhow::ensure!(mean_seconds.iter().all(Option::is_some), "a stage without a mean time");
         Ok((began.elapsed().as_secs_f64(), sessions))
+    }
+
+    /// The same of `window_funnel` as callers of SQL have it.
+    async fn asked_in_sql(&self, engine: Engine) -> anyhow::Result<(f64, Vec<u64>)> {
+        let stages = STAGES.map(|kind| format!("event_type = 'onboarding.{kind}'")).join(", ");
+        let reached =
+            |stage: usize| format!("count(*) FILTER (WHERE level > {stage}) AS reached_{stage}");
+        let reached = (0..STAGES.len()).map(reached).collect::<Vec<_>>().join(", ");
+        let statement = format!(
+            "SELECT {reached} FROM (SELECT window_funnel(INTERVAL '365 days', '', occurred_at, {stages}) \
+             AS level FROM events GROUP BY session_id) AS levels"
+        );
+        let began = Instant::now();
+        let source = Source { lake: self.lake.clone(), engine, funnels: [].into() };
+        let session = session(&source, &Scope::Everything, None)?;
+        let plan = session.plan(&statement).await?;
+        let rows: Vec<_> = session.rows(plan, Turn::default()).await?.try_collect().await?;
+        let seconds = began.elapsed().as_secs_f64();
+        let count = |column| u64::try_from(AsArray::as_primitive::<Int64Type>(column).value(0));
+        Ok((seconds, rows[0].columns().iter().map(count).collect::<Result<_, _>>()?))
     }
 
     /// A pattern of the active files, linked into a folder of their own.
