@@ -100,14 +100,14 @@ fn adjusted_p_values_agree_with_statsmodels() {
 #[test]
 fn quantiles_agree_with_numpy() {
     for case in cases("quantiles") {
-        let found = summary(&mut integers(&case["micros"])).unwrap();
+        let found = summary(&integers(&case["micros"])).unwrap();
         close(found.mean, case["mean"].as_f64().unwrap());
         let all = [found.p25, found.median, found.p75, found.p90, found.p99];
         for (found, expected) in all.into_iter().zip(floats(&case["percentiles"])) {
             close(found, expected);
         }
     }
-    assert_eq!(summary(&mut Vec::new()), None);
+    assert_eq!(summary(&[]), None);
 }
 
 #[test]
