@@ -119,8 +119,9 @@ fn disk(spill_dir: Option<&PathBuf>) -> DiskManagerBuilder {
 /// Settings that depend on the memory.
 fn sized(config: SessionConfig, memory_limit_bytes: usize) -> SessionConfig {
     config
-        // A sort holds some batches at least: the less memory, the smaller they must be.
-        .with_batch_size((memory_limit_bytes >> 16).clamp(256, 8_192))
+        // A sort holds some batches at least, and a merge two of each of its streams: the less memory, the
+        // smaller they must be.
+        .with_batch_size((memory_limit_bytes >> 16).clamp(64, 8_192))
         // Without this an engine with little memory cannot even start to merge what it spilled.
         .set_usize(
             "datafusion.execution.sort_spill_reservation_bytes",

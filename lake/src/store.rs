@@ -107,9 +107,10 @@ impl Lake {
             .with_bucket_name(bucket)
             .with_conditional_put(S3ConditionalPut::ETagMatch)
             .with_client_options(ClientOptions::new().with_connect_timeout(Duration::from_secs(5)))
-            // Bounded by the time: a store that is overloaded says so for seconds, one that is gone should be told soon.
+            // Bounded by the time and not by the number: a store that is overloaded says so for seconds, one that is
+            // gone should be told soon.
             .with_retry(RetryConfig {
-                max_retries: 10,
+                max_retries: 1_000,
                 retry_timeout: Duration::from_secs(20),
                 backoff: BackoffConfig {
                     init_backoff: Duration::from_millis(100),

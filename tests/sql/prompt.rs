@@ -23,9 +23,9 @@ impl Terminal {
         let program = scene.onramp();
         let mut words = vec![program.get_program().to_string_lossy().into_owned()];
         words.extend(program.get_args().map(|word| word.to_string_lossy().into_owned()));
-        // The shell tells how the program ended: `script` may look before its child has, and then makes up
-        // a status of its own.
-        let call = format!("{} sql; echo \"ended with $?\"", words.join(" "));
+        // The shell tells how the program ended. A Ctrl-C is the program's alone: without the trap some
+        // shells end by it, and before they have told.
+        let call = format!("trap : INT; {} sql; echo \"ended with $?\"", words.join(" "));
         let mut command = Command::new("script");
         command.args(["-qc", &call, "/dev/null"]).current_dir(scene.path(""));
         command.envs(program.get_envs().filter_map(|(name, value)| Some((name, value?))));
