@@ -163,5 +163,10 @@ fn who_asks_too_often_waits() {
     assert!(statuses[0] == 200 && statuses.contains(&429), "{statuses:?}");
     let statuses: Vec<u16> = (0..8).map(|_| guarded.ask(funnel, Some("onr_a_b")).0).collect();
     assert!(statuses[0] == 401 && statuses.contains(&429), "{statuses:?}");
+    let answers: Vec<_> = (0..3).map(|_| guarded.psql("onr_a_b", "SELECT 7").stderr).collect();
+    let limited = |said: &String| said.contains("too many failed logins; try again in");
+    assert!(answers.iter().any(limited), "the same peer on the wire: {answers:?}");
+    let valid = guarded.psql(&guarded.admin, "SELECT 7").succeeded();
+    assert_eq!(valid.stdout, "7\n", "a token that counts does so beside those that do not");
     assert_eq!(health(), 200, "nobody waits to know how the server is");
 }

@@ -68,11 +68,10 @@ impl Access {
             })
         };
         let oidc = self.oidc_issuer.as_ref().map(settings).transpose()?;
-        Ok(Options { required: self.required, oidc })
+        Ok(Options { required: self.required, oidc, rates: self.rates() })
     }
 
-    /// How much is let through.
-    pub fn rates(&self) -> Rates {
+    fn rates(&self) -> Rates {
         Rates {
             requests_per_second: NonZeroU32::new(self.requests_per_second),
             failed_logins_per_minute: NonZeroU32::new(self.failed_logins_per_minute),

@@ -1,7 +1,9 @@
 //! From what a caller shows to who that is.
 
+use std::net::IpAddr;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
 
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
@@ -10,6 +12,7 @@ use onramp_schemas::clock::Clock;
 use thiserror::Error;
 
 use super::Caller;
+use super::limits::{Limits, Rates};
 use super::oidc::{OidcError, Provider, Settings};
 use super::tokens::{Known, PREFIX};
 use crate::postgres::Authenticate;
@@ -24,6 +27,8 @@ pub struct Options {
     pub required: bool,
     /// The identity provider whose JWTs are taken.
     pub oidc: Option<Settings>,
+    /// How often callers may ask, and peers may show what does not count.
+    pub rates: Rates,
 }
 
 /// Why somebody was not let in.
@@ -35,6 +40,12 @@ pub enum Denied {
     /// What was shown does not count; tells nothing that the caller does not know.
     #[error("{0}")]
     Invalid(&'static str),
+    /// Nothing that does not count is looked at any more.
+    #[error("too many failed logins; try again in {} s", .wait.as_secs() + 1)]
+    TooMany {
+        /// How long.
+        wait: Duration,
+    },
     /// It cannot be known now.
     #[error("whether the token is valid cannot be known now; try again in a moment")]
     Unavailable,
@@ -52,6 +63,7 @@ struct Inner {
     required: AtomicBool,
     tokens: Known,
     oidc: Option<Provider>,
+    limits: Limits,
     clock: Arc<dyn Clock>,
 }
 
@@ -66,6 +78,7 @@ impl Authenticator {
             required: AtomicBool::new(options.required || oidc.is_some()),
             tokens: Known::new(lake.clone()),
             oidc,
+            limits: Limits::new(&options.rates),
             clock,
         };
         Ok(Self { inner: Arc::new(inner) })
@@ -85,11 +98,33 @@ impl Authenticator {
         Ok(required)
     }
 
-    /// Who holds a token or JWT.
+    /// Who holds a token or JWT that `peer` shows.
     ///
     /// # Errors
     /// It does not count, or cannot be checked now.
-    pub async fn caller(&self, bearer: &str) -> Result<Caller, Denied> {
+    pub async fn caller(&self, bearer: &str, peer: IpAddr) -> Result<Caller, Denied> {
+        self.known(bearer).await.map_err(|denied| self.refused(denied, peer))
+    }
+
+    /// Counts and logs what does not count, whichever way `peer` came.
+    pub(super) fn refused(&self, denied: Denied, peer: IpAddr) -> Denied {
+        let Denied::Invalid(reason) = denied else { return denied };
+        if let Err(wait) = self.inner.limits.failure(peer) {
+            return Denied::TooMany { wait };
+        }
+        tracing::info!(%peer, reason, "login refused");
+        denied
+    }
+
+    /// Counts a caller's request.
+    ///
+    /// # Errors
+    /// It is one too many; how long to wait.
+    pub(super) fn request(&self, caller: &Caller) -> Result<(), Duration> {
+        self.inner.limits.request(&caller.name)
+    }
+
+    async fn known(&self, bearer: &str) -> Result<Caller, Denied> {
         if bearer.len() > MAX_BEARER {
             return Err(Denied::Invalid("the token is longer than any that is read here"));
         }
@@ -108,8 +143,7 @@ impl Authenticator {
 
 #[async_trait]
 impl Authenticate for Authenticator {
-    async fn authenticate(&self, token: &str) -> Option<Caller> {
-        let admitted = self.caller(token).await;
-        admitted.inspect_err(|reason| tracing::info!(%reason, "login refused")).ok()
+    async fn authenticate(&self, token: &str, peer: IpAddr) -> Result<Caller, Denied> {
+        self.caller(token, peer).await
     }
 }

@@ -1,7 +1,6 @@
 //! In front of every route: who asks, may they, and not too often.
 
 use std::net::{IpAddr, Ipv4Addr, SocketAddr};
-use std::sync::Arc;
 use std::time::Duration;
 
 use axum::Router;
@@ -10,7 +9,6 @@ use axum::http::{HeaderMap, HeaderValue, StatusCode, header};
 use axum::middleware::{Next, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
 
-use super::limits::{Limits, Rates};
 use super::routes::{Need, Unlisted, need};
 use super::{Authenticator, Caller, Denied, Role, Scope};
 use crate::http::Problem;
@@ -19,13 +17,12 @@ use crate::http::Problem;
 #[derive(Clone, Debug)]
 pub struct Guard {
     authenticator: Authenticator,
-    limits: Arc<Limits>,
 }
 
 impl Guard {
     /// A guard that asks `authenticator` who somebody is.
-    pub fn new(authenticator: Authenticator, rates: &Rates) -> Self {
-        Self { authenticator, limits: Arc::new(Limits::new(rates)) }
+    pub fn new(authenticator: Authenticator) -> Self {
+        Self { authenticator }
     }
 
     /// `routes` behind this guard. Handlers find the [`Caller`] among the request's extensions.
@@ -41,14 +38,12 @@ impl Guard {
         role: Role,
         whole: bool,
     ) -> Result<Caller, Response> {
-        let required =
-            self.authenticator.required().await.map_err(|denied| self.deny(peer, denied))?;
+        let required = self.authenticator.required().await.map_err(deny)?;
         if !required {
             return if from_here(headers) { Ok(Caller::local()) } else { Err(elsewhere()) };
         }
-        let bearer = bearer(headers).map_err(|denied| self.deny(peer, denied))?;
-        let admitted = self.authenticator.caller(bearer).await;
-        let caller = admitted.map_err(|denied| self.deny(peer, denied))?;
+        let bearer = bearer(headers).map_err(|it| deny(self.authenticator.refused(it, peer)))?;
+        let caller = self.authenticator.caller(bearer, peer).await.map_err(deny)?;
         if !caller.may(role) {
             let detail = format!("this takes the role {role}; {} has {}", caller.name, caller.role);
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).into_response());
@@ -57,36 +52,27 @@ impl Guard {
             let detail = format!("this concerns all clients; {} sees some only", caller.name);
             return Err(Problem::new(StatusCode::FORBIDDEN, "forbidden", detail).into_response());
         }
-        let within = self.limits.request(&caller.name);
+        let within = self.authenticator.request(&caller);
         within.map_err(|wait| too_many("requests", wait))?;
         Ok(caller)
     }
+}
 
-    fn deny(&self, peer: IpAddr, denied: Denied) -> Response {
-        let (status, code, challenge) = match denied {
-            Denied::Unavailable => {
-                let detail = denied.to_string();
-                return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail)
-                    .into_response();
-            }
-            Denied::Missing => {
-                (StatusCode::UNAUTHORIZED, "unauthenticated", r#"Bearer realm="onramp""#)
-            }
-            Denied::Invalid(reason) => {
-                if let Err(wait) = self.limits.failure(peer) {
-                    return too_many("failed logins", wait);
-                }
-                tracing::info!(%peer, reason, "login refused");
-                let challenge = r#"Bearer realm="onramp", error="invalid_token""#;
-                (StatusCode::UNAUTHORIZED, "unauthenticated", challenge)
-            }
-        };
-        let mut response = Problem::new(status, code, denied.to_string()).into_response();
-        response
-            .headers_mut()
-            .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
-        response
-    }
+fn deny(denied: Denied) -> Response {
+    let challenge = match denied {
+        Denied::TooMany { wait } => return too_many("failed logins", wait),
+        Denied::Unavailable => {
+            let detail = denied.to_string();
+            return Problem::new(StatusCode::SERVICE_UNAVAILABLE, "busy", detail).into_response();
+        }
+        Denied::Missing => r#"Bearer realm="onramp""#,
+        Denied::Invalid(_) => r#"Bearer realm="onramp", error="invalid_token""#,
+    };
+    let detail = denied.to_string();
+    let mut response =
+        Problem::new(StatusCode::UNAUTHORIZED, "unauthenticated", detail).into_response();
+    response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+    response
 }
 
 async fn admit(State(guard): State<Guard>, mut request: Request, next: Next) -> Response {

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fmt::Debug;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use async_trait::async_trait;
@@ -18,15 +19,15 @@ use datafusion_postgres::pgwire::messages::startup::Authentication;
 use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use futures::{Sink, SinkExt};
 
-use super::errors::{self, PROTOCOL, REFUSED};
+use super::errors::{self, LIMIT, PROTOCOL, REFUSED};
 use super::session::{Login, Session};
-use crate::access::{Caller, Role};
+use crate::access::{Caller, Denied, Role};
 
 /// Whoever knows the tokens.
 #[async_trait]
 pub trait Authenticate: Debug + Send + Sync {
-    /// Whose token it is, if it is one.
-    async fn authenticate(&self, token: &str) -> Option<Caller>;
+    /// Whose token it is that `peer` shows, if it is one.
+    async fn authenticate(&self, token: &str, peer: IpAddr) -> Result<Caller, Denied>;
 }
 
 #[async_trait]
@@ -68,15 +69,9 @@ impl StartupHandler for Session {
             PgWireFrontendMessage::PasswordMessageFamily(answer) => {
                 let Some(authenticate) = &shared.authenticate else { return Err(misplaced()) };
                 let token = answer.into_password()?;
-                let known = authenticate.authenticate(&token.password).await;
-                let caller = known.ok_or_else(|| {
-                    let address = client.socket_addr();
-                    tracing::warn!(%address, "a PostgreSQL login was refused");
-                    errors::fatal(
-                        "28P01",
-                        "the password is no valid token; make one with onramp token create",
-                    )
-                })?;
+                let peer = client.socket_addr().ip();
+                let known = authenticate.authenticate(&token.password, peer).await;
+                let caller = known.map_err(deny)?;
                 if !caller.may(Role::Analyst) {
                     let message = "the token's role may not run statements; role analyst is needed";
                     return Err(errors::fatal(REFUSED, message));
@@ -84,6 +79,17 @@ impl StartupHandler for Session {
                 enter(self, client, caller).await
             }
             _ => Err(misplaced()),
+        }
+    }
+}
+
+fn deny(denied: Denied) -> PgWireError {
+    match denied {
+        Denied::TooMany { .. } => errors::fatal(LIMIT, denied.to_string()),
+        Denied::Unavailable => errors::fatal("57P03", denied.to_string()),
+        Denied::Missing | Denied::Invalid(_) => {
+            let message = "the password is no valid token; make one with onramp token create";
+            errors::fatal("28P01", message)
         }
     }
 }

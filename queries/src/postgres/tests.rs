@@ -1,10 +1,12 @@
 use onramp_compute::{Engine, engine};
 use onramp_lake::Lake;
+use std::net::IpAddr;
 
 use super::command::{Read, read};
 use super::guard::Guard;
 use super::settings::Settings;
 use super::*;
+use crate::access::{Caller, Denied};
 
 fn ask(text: &str) -> Result<Read, String> {
     read(&PostgresCompatibilityParser::new(), text).map_err(|error| error.to_string())
@@ -133,8 +135,8 @@ struct Tokens;
 
 #[async_trait::async_trait]
 impl Authenticate for Tokens {
-    async fn authenticate(&self, _: &str) -> Option<crate::access::Caller> {
-        None
+    async fn authenticate(&self, _: &str, _: IpAddr) -> Result<Caller, Denied> {
+        Err(Denied::Missing)
     }
 }
 

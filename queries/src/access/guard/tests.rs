@@ -1,3 +1,5 @@
+use std::sync::Arc;
+
 use axum::Extension;
 use axum::body::Body;
 use axum::http::Method;
@@ -9,9 +11,9 @@ use tempfile::TempDir;
 use tower::ServiceExt;
 
 use super::*;
-use crate::access::Options;
 use crate::access::routes::ROUTES;
 use crate::access::tokens::{self, Request as NewToken};
+use crate::access::{Options, Rates};
 
 const NOW: i64 = 1_780_000_000;
 
@@ -40,7 +42,8 @@ impl World {
 
     fn router(&self, rates: &Rates) -> Router {
         let clock = Arc::new(FixedClock(NOW * 1_000_000));
-        let authenticator = Authenticator::new(&self.lake, Options::default(), clock).unwrap();
+        let options = Options { rates: *rates, ..Options::default() };
+        let authenticator = Authenticator::new(&self.lake, options, clock).unwrap();
         let answer = any(|caller: Option<Extension<Caller>>| async move {
             caller.map_or("nobody".to_owned(), |Extension(caller)| caller.name)
         });
@@ -48,7 +51,7 @@ impl World {
         paths.dedup();
         let routes =
             paths.into_iter().fold(Router::new(), |all, path| all.route(path, answer.clone()));
-        Guard::new(authenticator, rates).protect(routes)
+        Guard::new(authenticator).protect(routes)
     }
 }
 
