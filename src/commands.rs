@@ -37,6 +37,7 @@ use onramp_ingest::{PipelineOptions, Pseudonyms};
 use onramp_lake::{Lake, StoreSettings};
 use onramp_queries::access::Authenticator;
 use onramp_queries::access::audit::Act;
+use onramp_queries::sql::Source;
 use onramp_schemas::clock::{Clock, SystemClock};
 
 use crate::cli::Global;
@@ -176,6 +177,15 @@ impl Context {
     /// A funnel file that cannot be read or is no funnel.
     pub async fn funnels(&self, lake: &Lake) -> anyhow::Result<Funnels> {
         Funnels::load(lake, &self.config().funnels).await
+    }
+
+    /// What statements are asked of, with an engine of its own.
+    ///
+    /// # Errors
+    /// As [`Context::engine`].
+    pub fn source(&self, lake: Lake, funnels: &Funnels) -> anyhow::Result<Source> {
+        let funnels = funnels.iter().map(|(funnel, _)| funnel.clone()).collect();
+        Ok(Source { lake, engine: self.engine()?, funnels })
     }
 
     /// Tells the user on stderr what was done.

@@ -4,6 +4,7 @@
 mod access;
 mod load;
 mod provenance;
+mod statements;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -13,6 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use access::Access;
 pub use load::{Loaded, Overrides, load};
 pub use provenance::settings;
+pub use statements::{Sql, Statements};
 
 /// Everything that can be set. A key that is not here is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +31,8 @@ pub struct Config {
     pub http: Http,
     /// The PostgreSQL wire.
     pub postgres: Postgres,
+    /// What statements may take.
+    pub sql: Sql,
     /// Who may ask.
     pub access: Access,
     /// What is kept of people.
@@ -100,7 +104,7 @@ pub struct Http {
     pub head_timeout_seconds: u64,
     /// How long a request may take, its body included, in seconds.
     pub request_timeout_seconds: u64,
-    /// How long a report, a list or a statement may take, in seconds.
+    /// How long a report or a list may take, in seconds.
     pub deadline_seconds: u64,
     /// Reports and lists that are computed at once; as many again may wait.
     pub max_concurrent: usize,
@@ -122,14 +126,6 @@ pub struct Postgres {
     pub startup_timeout_seconds: u64,
     /// The longest silence of a connection, in seconds.
     pub idle_timeout_seconds: u64,
-    /// The longest that a statement may take, in seconds.
-    pub deadline_seconds: u64,
-    /// The most rows of an answer.
-    pub max_rows: usize,
-    /// Statements that run at once; others wait.
-    pub max_concurrent: usize,
-    /// Mebibytes that a connection's sorts, joins and aggregates may hold before they spill.
-    pub memory_limit_mb: usize,
 }
 
 /// What is kept of people.
@@ -190,6 +186,7 @@ impl Default for Config {
             ingest: Ingest::default(),
             http: Http::default(),
             postgres: Postgres::default(),
+            sql: Sql::default(),
             access: Access::default(),
             privacy: Privacy::default(),
             compute: Compute { memory_limit_mb: 1_024, target_partitions: None, spill_dir: None },
@@ -208,10 +205,6 @@ impl Default for Postgres {
             max_connections: 50,
             startup_timeout_seconds: 10,
             idle_timeout_seconds: 3_600,
-            deadline_seconds: 60,
-            max_rows: 5_000_000,
-            max_concurrent: 4,
-            memory_limit_mb: 256,
         }
     }
 }

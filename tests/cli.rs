@@ -76,6 +76,23 @@ fn an_unknown_setting_is_refused_with_the_likely_one() {
 }
 
 #[test]
+fn limits_with_which_no_statement_is_answered_are_refused() {
+    let scene = Scene::new();
+    let on = "http.listen = \"127.0.0.1:0\"\n";
+    for (line, words) in [
+        ("sql.http.deadline_seconds = 0", ["sql.http.deadline_seconds", "at least 1"]),
+        ("sql.http.max_rows = 0", ["sql.http.max_rows", "at least 1"]),
+        ("sql.http.max_concurrent = 65", ["sql.http.max_concurrent is 65", "1 to 64"]),
+        ("sql.http.memory_limit_mb = 1", ["sql.http.memory_limit_mb is 1", "8 to"]),
+        ("sql.postgres.max_concurrent = 0", ["sql.postgres.max_concurrent is 0", "1 to 64"]),
+        ("sql.http.memory_mb = 64", ["unknown setting sql.http.memory_mb", "memory_limit_mb"]),
+    ] {
+        scene.write("onramp.toml", format!("{on}{line}\n"));
+        scene.run(["serve"]).failed(1, &words);
+    }
+}
+
+#[test]
 fn exit_codes_tell_how_it_ended() {
     let scene = Scene::new();
     scene.run(["import"]).failed(2, &["FILE"]);

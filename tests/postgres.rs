@@ -40,7 +40,7 @@ impl Wire {
 
     pub fn of(scene: Scene, settings: &[(&str, &str)]) -> Self {
         let port = free_ports();
-        let mut text = format!("[postgres]\nlisten = \"127.0.0.1:{port}\"\n");
+        let mut text = format!("postgres.listen = \"127.0.0.1:{port}\"\n");
         for (name, value) in settings {
             text.push_str(&format!("{name} = {value}\n"));
         }

@@ -8,7 +8,7 @@ use anyhow::{Context as _, bail};
 use onramp_compute::{Engine, engine};
 use onramp_queries::access::Authenticator;
 use onramp_queries::postgres::{Authenticate, Certificate, Limits, Options, Server};
-use onramp_queries::sql;
+use onramp_queries::sql::Source;
 use tokio::runtime::Handle;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
@@ -31,14 +31,15 @@ impl Wire {
     }
 }
 
-/// Starts the server if an address is configured; it ends with `shutdown`. `login` is who knows the
-/// tokens, where callers must show one.
+/// Starts the server if an address is configured; it ends with `shutdown`. Statements are asked of
+/// `source` with an engine of their own; `login` is who knows the tokens, where callers must show one.
 ///
 /// # Errors
 /// An address that cannot be used, a certificate that cannot be read, a start that would put the lake
 /// into the open.
 pub async fn start(
     context: &Context,
+    source: &Source,
     workers: Handle,
     login: Option<Authenticator>,
     shutdown: &CancellationToken,
@@ -49,28 +50,17 @@ pub async fn start(
     let listen = listen.parse().with_context(|| {
         format!("postgres.listen {listen:?} is no address; write 127.0.0.1:5432")
     })?;
-    let memory_limit_bytes = postgres.memory_limit_mb << 20;
-    let lake = context.lake()?;
-    let funnels = context.funnels(&lake).await?;
+    let statements = config.sql.postgres.limits("postgres")?;
+    let engine = Engine::new(&engine::Options {
+        memory_limit_bytes: statements.memory_limit_bytes * statements.max_concurrent,
+        ..context.engine_options()
+    })?;
     let server = Server::bind(Options {
         listen,
         certificate: certificate(postgres)?,
         authenticate: login.map(|login| Arc::new(login) as Arc<dyn Authenticate>),
-        source: sql::Source {
-            lake,
-            engine: Engine::new(&engine::Options {
-                memory_limit_bytes: memory_limit_bytes * postgres.max_concurrent.max(1),
-                ..context.engine_options()
-            })?,
-            funnels: funnels.iter().map(|(funnel, _)| funnel.clone()).collect(),
-        },
-        statements: sql::Limits {
-            deadline: Duration::from_secs(postgres.deadline_seconds),
-            max_rows: postgres.max_rows,
-            max_concurrent: postgres.max_concurrent,
-            memory_limit_bytes,
-            ..sql::Limits::default()
-        },
+        source: Source { engine, ..source.clone() },
+        statements,
         limits: Limits {
             max_connections: postgres.max_connections,
             startup_timeout: Duration::from_secs(postgres.startup_timeout_seconds),

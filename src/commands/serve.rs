@@ -7,9 +7,9 @@ use anyhow::Context as _;
 use axum::Router;
 use onramp_ingest::http::{self, Collector, CollectorOptions, GroupCommit, ServerOptions, Sink};
 use onramp_ingest::{Health, kafka};
-use onramp_lake::Lake;
 use onramp_queries::access::Guard;
-use onramp_queries::{http as api, sql};
+use onramp_queries::http as api;
+use onramp_queries::sql::{self, Source};
 use tokio_util::sync::CancellationToken;
 
 use super::postgres::{self, Wire};
@@ -81,12 +81,17 @@ pub async fn serve(context: &Context, consumes: Consumes) -> anyhow::Result<Endi
     let operations = Operations::start()?;
     let workers = Workers::start(0)?;
     // A statement's work may not give way for as long as its deadline lets it: there is a thread for each.
-    let statements = sql::Limits::default().max_concurrent + config.postgres.max_concurrent;
-    let statements = Workers::start(statements * context.engine_options().target_partitions)?;
+    let limits = config.sql.http.limits("http")?;
+    let running = limits.max_concurrent + config.sql.postgres.limits("postgres")?.max_concurrent;
+    let statements = Workers::start(running * context.engine_options().target_partitions)?;
     let login = controlled.then(|| authenticator.clone());
-    let wire = postgres::start(context, statements.handle(), login, &shutdown).await?;
-    let guard = Guard::new(authenticator, &config.access.rates());
-    let routes = analytics(context, &lake, &workers, &statements).await?;
+    let funnels = context.funnels(&lake).await?;
+    funnels.get(&config.report.funnel)?;
+    let source = context.source(lake.clone(), &funnels)?;
+    let wire = postgres::start(context, &source, statements.handle(), login, &shutdown).await?;
+    let guard = Guard::new(authenticator);
+    let statements = sql::Service::new(source.clone(), limits, statements.handle());
+    let routes = analytics(context, source, &workers, statements)?;
     let routes = routes.merge(operations.router(health.clone()));
     let address = listener.local_addr()?;
     tracing::info!(%address, controlled, lake = lake.root(), "serving at /api/v1");
@@ -138,36 +143,25 @@ pub async fn serve(context: &Context, consumes: Consumes) -> anyhow::Result<Endi
 }
 
 /// The routes of analytics and SQL.
-async fn analytics(
+fn analytics(
     context: &Context,
-    lake: &Lake,
+    source: Source,
     workers: &Workers,
-    statements: &Workers,
+    statements: sql::Service,
 ) -> anyhow::Result<Router> {
-    let (config, engine) = (context.config(), context.engine()?);
-    let funnels = context.funnels(lake).await?;
-    funnels.get(&config.report.funnel)?;
-    let seen = funnels.iter().map(|(funnel, _)| funnel.clone()).collect();
-    let routes = api::router(api::Options {
-        lake: lake.clone(),
-        engine: engine.clone(),
-        funnels: funnels.iter().map(|(it, _)| (it.name.clone(), it.clone())).collect(),
+    let config = context.config();
+    Ok(api::router(api::Options {
+        funnels: source.funnels.iter().map(|it| (it.name.clone(), it.clone())).collect(),
+        lake: source.lake,
+        engine: source.engine,
         funnel: config.report.funnel.clone(),
         timezone: context.timezone(None)?,
         clock: context.clock.clone(),
         deadline: Duration::from_secs(config.http.deadline_seconds),
         max_concurrent: config.http.max_concurrent,
-        sql: sql::Service::new(
-            sql::Source { lake: lake.clone(), engine, funnels: seen },
-            sql::Limits {
-                deadline: Duration::from_secs(config.http.deadline_seconds),
-                ..sql::Limits::default()
-            },
-            statements.handle(),
-        ),
+        sql: statements,
         workers: workers.handle(),
-    });
-    Ok(routes)
+    }))
 }
 
 /// What clients may cost, as configured.

@@ -68,8 +68,7 @@ impl Sql {
 pub(super) async fn source(context: &Context) -> anyhow::Result<Source> {
     let lake = context.lake()?;
     let funnels = context.funnels(&lake).await?;
-    let funnels = funnels.iter().map(|(funnel, _)| funnel.clone()).collect();
-    Ok(Source { lake, engine: context.engine()?, funnels })
+    context.source(lake, &funnels)
 }
 
 /// Runs one statement and prints its rows.

@@ -15,7 +15,8 @@ fn query(text: &str) -> Vec<u8> {
 
 #[test]
 fn a_statement_that_never_ends_ends_at_the_deadline() {
-    let wire = Wire::with(&[("deadline_seconds", "1"), ("max_concurrent", "1")]);
+    let wire =
+        Wire::with(&[("sql.postgres.deadline_seconds", "1"), ("sql.postgres.max_concurrent", "1")]);
     for _ in 0..2 {
         let (code, message) = wire.refused(ENDLESS);
         assert_eq!(code, "57014", "{message}");
@@ -25,7 +26,7 @@ fn a_statement_that_never_ends_ends_at_the_deadline() {
 
 #[test]
 fn a_cancel_request_ends_what_runs_and_only_with_its_secret() {
-    let wire = Wire::with(&[("max_concurrent", "1")]);
+    let wire = Wire::with(&[("sql.postgres.max_concurrent", "1")]);
     let mut running = wire.raw();
     let key = running.ready();
     running.message(b'Q', &query(ENDLESS));
@@ -50,7 +51,10 @@ fn a_cancel_request_ends_what_runs_and_only_with_its_secret() {
 #[test]
 fn a_client_that_vanishes_takes_its_statement_along() {
     // With room for one statement, the next can only run when the last has ended.
-    let wire = Wire::with(&[("max_concurrent", "1"), ("deadline_seconds", "600")]);
+    let wire = Wire::with(&[
+        ("sql.postgres.max_concurrent", "1"),
+        ("sql.postgres.deadline_seconds", "600"),
+    ]);
     let mut leaving = wire.raw();
     leaving.ready();
     leaving.message(b'Q', &query(ENDLESS));
@@ -66,7 +70,7 @@ fn a_client_that_vanishes_takes_its_statement_along() {
 
 #[test]
 fn a_thousand_idle_connections_are_held_to_the_limit() {
-    let wire = Wire::with(&[("max_connections", "5")]);
+    let wire = Wire::with(&[("postgres.max_connections", "5")]);
     let mut idle: Vec<Raw> = (0..5).map(|_| wire.raw()).collect();
     for connection in &mut idle {
         connection.ready();
@@ -93,7 +97,10 @@ fn a_thousand_idle_connections_are_held_to_the_limit() {
 
 #[test]
 fn whoever_is_slow_to_begin_or_long_silent_is_let_go() {
-    let wire = Wire::with(&[("startup_timeout_seconds", "1"), ("idle_timeout_seconds", "1")]);
+    let wire = Wire::with(&[
+        ("postgres.startup_timeout_seconds", "1"),
+        ("postgres.idle_timeout_seconds", "1"),
+    ]);
     let mut mute = wire.raw();
     assert!(mute.next().is_none(), "a connection without a word ends");
     let mut slow = wire.raw();
@@ -153,7 +160,8 @@ fn giant_and_broken_messages_are_answered_and_nothing_else() {
 
 #[test]
 fn statements_that_grow_are_held_to_memory_rows_and_depth() {
-    let wire = Wire::with(&[("max_rows", "1000"), ("memory_limit_mb", "16")]);
+    let wire =
+        Wire::with(&[("sql.postgres.max_rows", "1000"), ("sql.postgres.memory_limit_mb", "16")]);
     let (code, message) = wire.refused("SELECT a.id FROM events a, events b");
     assert_eq!(code, "54000", "{message}");
     let many = (0..10_000).map(|n| format!("'{n}'")).collect::<Vec<_>>().join(", ");

@@ -17,9 +17,9 @@ pub fn certificate(scene: &Scene) {
 }
 
 const TLS: [(&str, &str); 3] = [
-    ("tls_cert", "\"server.pem\""),
-    ("tls_key", "\"server.key\""),
-    ("startup_timeout_seconds", "2"),
+    ("postgres.tls_cert", "\"server.pem\""),
+    ("postgres.tls_key", "\"server.key\""),
+    ("postgres.startup_timeout_seconds", "2"),
 ];
 
 #[test]

@@ -105,7 +105,8 @@ fn exploding() -> Vec<Bad> {
     ]
 }
 
-const LIMITS: [(&str, &str); 2] = [("deadline_seconds", "2"), ("max_concurrent", "1")];
+const LIMITS: [(&str, &str); 2] =
+    [("sql.postgres.deadline_seconds", "2"), ("sql.postgres.max_concurrent", "1")];
 
 #[test]
 fn what_never_ends_is_ended_on_the_wire() {
@@ -129,8 +130,10 @@ fn what_never_ends_is_ended_on_the_wire() {
 #[test]
 fn what_never_ends_is_ended_over_http() {
     let scene = Scene::new();
-    let server =
-        Server::of(scene.onramp().env("ONRAMP__HTTP__DEADLINE_SECONDS", "2").arg("serve"), &[]);
+    let server = Server::of(
+        scene.onramp().env("ONRAMP__SQL__HTTP__DEADLINE_SECONDS", "2").arg("serve"),
+        &[],
+    );
     let ask = |statement: &str| {
         let request = server.agent().post(server.url("/api/v1/sql"));
         let mut answer = request.header("content-type", "application/sql").send(statement);
