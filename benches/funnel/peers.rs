@@ -1,5 +1,8 @@
 //! The other engines, in a process of their own that answers line by line.
 
+#[path = "../python/mod.rs"]
+mod python;
+
 use std::io::{BufRead, BufReader, Write};
 use std::path::PathBuf;
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
@@ -20,11 +23,7 @@ impl Peers {
     /// Starts them, installing what they need beside the build.
     pub fn start(threads: usize) -> anyhow::Result<Self> {
         let sources = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("benches/funnel");
-        let python = match std::env::var_os("ONRAMP_PEERS") {
-            Some(python) => PathBuf::from(python),
-            None => installed(&sources)?,
-        };
-        let mut child = Command::new(python)
+        let mut child = Command::new(python::python(&sources, "peers")?)
             .arg(sources.join("peers.py"))
             .arg(threads.to_string())
             .stdin(Stdio::piped())
@@ -55,20 +54,4 @@ impl Drop for Peers {
         let _ = self.child.kill();
         let _ = self.child.wait();
     }
-}
-
-fn installed(sources: &std::path::Path) -> anyhow::Result<PathBuf> {
-    let folder = PathBuf::from(env!("CARGO_TARGET_TMPDIR")).join("peers");
-    let python = folder.join("bin/python");
-    let run = |command: &mut Command| -> anyhow::Result<()> {
-        let status = command.status()?;
-        anyhow::ensure!(status.success(), "{command:?} ended with {status}");
-        Ok(())
-    };
-    if !python.exists() {
-        run(Command::new("python3").args(["-m", "venv"]).arg(&folder))?;
-    }
-    let wanted = sources.join("requirements.txt");
-    run(Command::new(&python).args(["-m", "pip", "install", "-q", "-r"]).arg(wanted))?;
-    Ok(python)
 }
