@@ -14,7 +14,7 @@ use serde::{Deserialize, Deserializer, Serialize};
 pub use access::Access;
 pub use load::{Loaded, Overrides, load};
 pub use provenance::settings;
-pub use statements::{Sql, Statements};
+pub use statements::Sql;
 
 /// Everything that can be set. A key that is not here is refused.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

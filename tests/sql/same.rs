@@ -17,9 +17,9 @@ use ways::{Ways, is_same};
 
 /// The whole period of the demo, with a segment and an earlier period.
 const REPORT: &str = "--format json report --from 2026-01-01 --to 2026-03-01 --segment-by device \
-    --compare-from 2026-01-01 --compare-to 2026-02-10";
+    --compare-from 2026-01-01 --compare-to 2026-02-10 --mix-by device";
 const ROUTE: &str = "funnel?start=2026-01-01&end=2026-03-01&segment_by=device&compare_start=2026-01-01\
-    &compare_end=2026-02-10";
+    &compare_end=2026-02-10&mix_by=device";
 
 /// A session at each stage of its funnel.
 const AT: &str = "funnel_stages t JOIN funnel_sessions s ON s.funnel = t.funnel";
@@ -327,7 +327,7 @@ fn every_figure_is_the_same_everywhere() {
     assert_eq!(ways.world.analytics(ROUTE), report, "the API and the program");
     assert!(report["total_sessions"].as_u64() > Some(1_000), "{report}");
     let parts = [counted, apart, timed, grouped];
-    let judged = [judged::tests, judged::shifts, judged::judgements, judged::curves];
+    let judged = [judged::tests, judged::shifts, judged::mix, judged::judgements, judged::curves];
     let figures = parts.into_iter().chain(judged).flat_map(|part| part(&report));
     for Figure { name, statement, reported } in figures {
         assert!(

@@ -98,7 +98,7 @@ pub fn tests(report: &Value) -> Vec<Figure> {
     figures
 }
 
-/// Shifts of times between the periods, and what the change of conversion is made of.
+/// Shifts of times between the periods.
 pub fn shifts(report: &Value) -> Vec<Figure> {
     let comparison = &report["comparison"];
     let mut figures = Vec::new();
@@ -141,8 +141,13 @@ pub fn shifts(report: &Value) -> Vec<Figure> {
             rows(&comparison["times"], &members),
         ));
     }
-    let parts = &comparison["mature"]["decomposition"];
-    figures.push(figure(
+    figures
+}
+
+/// What the change of conversion is made of.
+pub fn mix(report: &Value) -> Vec<Figure> {
+    let parts = &report["comparison"]["mature"]["decomposition"];
+    vec![figure(
         "mix and rate",
         format!(
             "WITH g AS (SELECT attributes['device'] AS value,
@@ -156,8 +161,7 @@ pub fn shifts(report: &Value) -> Vec<Figure> {
              FROM w ORDER BY value NULLS LAST"
         ),
         by_value(rows(&parts["groups"], &["value", "mix", "rate"])),
-    ));
-    figures
+    )]
 }
 
 /// Severity and rank of drop-offs, lift of errors, the trend of weekly cohorts.
@@ -267,7 +271,7 @@ pub fn curves(report: &Value) -> Vec<Figure> {
                      CAST(count(l) FILTER (WHERE x IS NULL) AS DOUBLE) AS d2, count(*) AS m
                    FROM x GROUP BY stage, coalesce(x, l, c)),
                  r AS (SELECT *, CAST(sum(m) OVER (PARTITION BY stage ORDER BY at DESC) AS DOUBLE) AS n FROM u),
-                 s AS (SELECT *, exp(coalesce(sum(ln((n - d1 - d2) / n)) OVER (
+                 s AS (SELECT *, exp(coalesce(sum(CASE WHEN d1 + d2 < n THEN ln((n - d1 - d2) / n) END) OVER (
                      PARTITION BY stage ORDER BY at ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), 0)) AS before
                    FROM r)
                  SELECT stage, sum(before * d1 / n) FILTER (WHERE at <= {within}000000),
