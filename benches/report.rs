@@ -18,8 +18,9 @@ use std::path::Path;
 use std::time::Instant;
 
 use onramp_compute::engine::{Engine, Options};
+use onramp_compute::metrics::Report;
 use onramp_compute::sessions::{Settings, catch_up, silent};
-use onramp_compute::{ReportRequest, funnel_rates, report};
+use onramp_compute::{Grounds, ReportRequest, answer, funnel_rates};
 use onramp_lake::{Lake, StoreSettings};
 use onramp_schemas::funnel::{Funnel, builtin};
 use onramp_schemas::tables::EVENTS;
@@ -147,7 +148,9 @@ impl Bench {
     async fn report(&self) -> anyhow::Result<f64> {
         let began = Instant::now();
         let (engine, settings) = (Self::engine()?, Settings::default());
-        report(&self.lake, &self.funnel, &self.request, &engine, &settings, &silent).await?;
+        let (lake, funnel, request) = (&self.lake, &self.funnel, &self.request);
+        let _: (Grounds, Report) =
+            answer(lake, funnel, request, &engine, &settings, &silent).await?;
         Ok(began.elapsed().as_secs_f64())
     }
 

@@ -29,7 +29,7 @@ mod reproduce;
 pub use engine::Engine;
 pub use error::ComputeError;
 pub use reporting::{
-    Compared, Grounds, Moment, ReportRequest, funnel_rates, grounds, kept_report, report,
+    Compared, Grounds, Moment, ReportRequest, answer, funnel_rates, grounds, kept_report,
 };
 pub use reports::document;
 pub use reproduce::{Reproduced, reproduce};

@@ -10,6 +10,7 @@ use onramp_schemas::funnel::Funnel;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+pub mod analysis;
 pub mod calendar;
 pub mod cohorts;
 pub mod comparison;
@@ -34,6 +35,7 @@ mod small;
 mod tests;
 
 pub use crate::fold::Session;
+pub use analysis::{Analysis, Answer, Needs};
 pub use calendar::Instant;
 pub use population::Population;
 pub use stages::{Conversion, MatureStage, StageReport};
@@ -41,7 +43,7 @@ pub use stages::{Conversion, MatureStage, StageReport};
 use crate::fold::Rules;
 use crate::selection::Selection;
 use figures::Figures;
-use population::{Basis, Scope, Shape, State};
+use population::{Scope, State};
 use rates::FunnelRates;
 
 /// What a report is asked for.
@@ -159,11 +161,11 @@ const INTERVAL_NOTE: &str = "Intervals are 95 % and take sessions as independent
 /// A whole report. Times are RFC 3339 UTC, durations seconds, rates 0–1.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
 pub struct Report {
-    /// By which it can be asked for again. Filled in by the caller.
+    /// By which it can be asked for again.
     pub report_id: String,
     /// Only events up to here count.
     pub as_of: Instant,
-    /// What was read: next sequence by source. Filled in by the caller.
+    /// What was read: next sequence by source.
     pub positions: BTreeMap<String, i64>,
     /// Name of the funnel.
     pub funnel: String,
@@ -228,11 +230,17 @@ pub struct Report {
 }
 
 impl Request {
-    /// The periods whose sessions a report needs: its own, the one before it
-    /// ([`recommendations::previous_period`]), and the one that it compares with.
-    pub fn periods(&self) -> Vec<(i64, i64)> {
+    /// The periods whose sessions an answer needs, each once: the request's own, the one that it compares
+    /// with, and where the answer needs it the one before ([`recommendations::previous_period`]).
+    pub fn periods(&self, needs: Needs) -> Vec<(i64, i64)> {
         let before = recommendations::previous_period(self.from, self.to);
-        [(self.from, self.to), before].into_iter().chain(self.compare).collect()
+        let mut periods = vec![(self.from, self.to)];
+        for period in self.compare.into_iter().chain(needs.before.then_some(before)) {
+            if !periods.contains(&period) {
+                periods.push(period);
+            }
+        }
+        periods
     }
 
     /// The attributes that a report needs.
@@ -255,20 +263,17 @@ pub fn populations(
         let scope = Scope { as_of: request.as_of, period, rules: rules.clone() };
         Population::of(sessions, attribute_names, &scope)
     };
-    request.periods().into_iter().map(of).collect()
+    request.periods(Report::NEEDS).into_iter().map(of).collect()
 }
 
-/// Computes a report over the sessions of each of [`Request::periods`], in that order, which were
-/// folded as of `request.as_of`.
-pub fn report(request: &Request, populations: &[Population], input: &Input) -> Report {
-    let none = Population::default();
-    let [population, before] = [0, 1].map(|place| populations.get(place).unwrap_or(&none));
-    let shape = Shape::new(&request.funnel);
+/// Computes a report, but for its id and its positions.
+pub(crate) fn whole(analysis: &Analysis<'_>) -> Report {
+    let Analysis { request, shape, input, .. } = analysis;
+    let population = analysis.population();
     let (raw, mature) = population.counts();
-    let rates = FunnelRates::of(&shape, &raw, &mature);
-    let figures = Figures::of(request, &shape, population, populations.get(2));
-    let segments = figures.segments.as_ref();
-    let recommendations = recommend(request, &shape, [population, before], segments, input);
+    let rates = FunnelRates::of(shape, &raw, &mature);
+    let figures = Figures::of(analysis);
+    let recommendations = analysis.recommend(figures.segments.as_ref());
     let states = |is: fn(State) -> bool| {
         population.rows().filter(|&row| is(population.state(row))).count() as u64
     };
@@ -284,10 +289,10 @@ pub fn report(request: &Request, populations: &[Population], input: &Input) -> R
         interval_note: INTERVAL_NOTE,
         horizon_seconds: request.funnel.horizon(),
         total_sessions: raw.sessions,
-        overall_conversion_rate: rates::overall(&shape, &raw).rate(),
+        overall_conversion_rate: rates::overall(shape, &raw).rate(),
         overall_conversion: Conversion {
-            raw: rates::overall(&shape, &raw).into(),
-            mature: rates::overall(&shape, &mature).into(),
+            raw: rates::overall(shape, &raw).into(),
+            mature: rates::overall(shape, &mature).into(),
         },
         completed: states(|state| state == State::Completed),
         abandoned: states(|state| state == State::Lost),
@@ -295,7 +300,7 @@ pub fn report(request: &Request, populations: &[Population], input: &Input) -> R
         active: states(|state| state == State::Active),
         orphan_sessions: population.orphans(from, to),
         excluded: population.excluded,
-        time_analysis: figures.dwell(&shape),
+        time_analysis: figures.dwell(shape),
         stages: stages::stages(population, rates, figures.times),
         top_drop_off_points: top_points(&figures.drop_off),
         drop_off: figures.drop_off,
@@ -309,7 +314,7 @@ pub fn report(request: &Request, populations: &[Population], input: &Input) -> R
         recommendations,
         segments: figures.segments,
         comparison: figures.comparison,
-        data_quality: *input,
+        data_quality: **input,
     }
 }
 
@@ -321,30 +326,4 @@ pub fn program_version() -> String {
 fn top_points(drop_off: &drop_off::DropOff) -> Vec<drop_off::DropOffStage> {
     let point = |number: &usize| drop_off.all.iter().find(|stage| stage.stage == *number).cloned();
     drop_off.top.iter().filter_map(point).collect()
-}
-
-fn recommend<'a>(
-    request: &'a Request,
-    shape: &'a Shape,
-    [population, before]: [&'a Population; 2],
-    segments: Option<&'a segments::Segments>,
-    input: &'a Input,
-) -> Vec<recommendations::Recommendation> {
-    let horizon = Rules::new(&request.funnel).horizon();
-    let mature_end = request.as_of.saturating_sub(horizon).saturating_add(1);
-    let side = |name, population: &'a Population| {
-        let (from, to) = (population.period.0, population.period.1.min(mature_end));
-        let (counts, orphans) = (population.counts().1, population.orphans(from, to));
-        recommendations::Side { name, from, to, population, counts, orphans }
-    };
-    recommendations::recommend(&recommendations::Frame {
-        request,
-        shape,
-        mature: Basis::Mature,
-        horizon,
-        now: side("this period", population),
-        before: side("the period before", before),
-        segments,
-        input,
-    })
 }

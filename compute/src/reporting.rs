@@ -11,8 +11,10 @@ use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::metrics::population::{Population, Shape};
 use crate::metrics::rates::FunnelRates;
-use crate::metrics::{self, Input, Instant, Period, Report, Request, program_version};
-use crate::reports::{answer_before, keep, report_id};
+use crate::metrics::{
+    Analysis, Answer, Input, Instant, Needs, Period, Report, Request, program_version,
+};
+use crate::reports::{answer_before, keep};
 use crate::sessions::{
     CaughtUp, Dataset, LoadRequest, OnProgress, Positions, Settings, catch_up, count, input_counts,
     knows_client, load, watermark,
@@ -62,22 +64,21 @@ pub struct Grounds {
 }
 
 impl Grounds {
-    /// Those of a report.
-    pub fn of(report: &Report) -> Self {
+    fn of(request: &Request, positions: Positions) -> Self {
         Self {
-            positions: report.positions.clone(),
-            as_of: report.as_of,
-            period: report.period.clone(),
-            funnel_hash: report.funnel_hash.clone(),
-            program_version: report.program_version.clone(),
+            positions,
+            as_of: Instant(request.as_of),
+            period: Period::of(request),
+            funnel_hash: request.funnel.hash(),
+            program_version: program_version(),
         }
     }
 }
 
-/// What a report would rest on now, without computing it.
+/// What an answer would rest on now, without computing it.
 ///
 /// # Errors
-/// As [`report`], but for attributes that no session has.
+/// As [`answer`], but for attributes that no session has.
 pub async fn grounds(
     lake: &Lake,
     funnel: &Funnel,
@@ -87,33 +88,31 @@ pub async fn grounds(
     progress: OnProgress<'_>,
 ) -> Result<Grounds, ComputeError> {
     let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
-    let (fixed, _) = fixed(lake, funnel, request, engine, &caught_up).await?;
-    Ok(Grounds {
-        positions: caught_up.positions(),
-        as_of: Instant(fixed.as_of),
-        period: Period::of(&fixed),
-        funnel_hash: funnel.hash(),
-        program_version: program_version(),
-    })
+    let fixed = fixed(lake, funnel, request, engine, &caught_up).await?;
+    Ok(Grounds::of(&fixed, caught_up.positions()))
 }
 
-/// The whole report of a funnel, from a lake whose sessions are brought up to date first.
+/// The report of a funnel or a part of it, and what it rests on, from a lake whose sessions are brought up
+/// to date first. Of the sessions no more is read than the answer needs.
 ///
 /// # Errors
 /// When the lake holds no events; when the question has no answer (an as-of instant beyond the
 /// newest event, a period that ends before it starts, an attribute that no session has); when a
 /// condition of the funnel is invalid; when the lake or the engine fails.
-pub async fn report(
+pub async fn answer<A: Answer>(
     lake: &Lake,
     funnel: &Funnel,
     request: &ReportRequest,
     engine: &Engine,
     settings: &Settings,
     progress: OnProgress<'_>,
-) -> Result<Report, ComputeError> {
+) -> Result<(Grounds, A), ComputeError> {
     let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
-    let (fixed, dataset, input) = basis(lake, funnel, request, engine, &caught_up).await?;
-    computed(&fixed, &Arc::new(dataset.populations), (dataset.positions, input)).await
+    let (fixed, dataset, input) =
+        basis(lake, funnel, request, engine, &caught_up, A::NEEDS).await?;
+    let read = (dataset.positions, input);
+    let answer = computed(&fixed, &Arc::new(dataset.populations), read.clone()).await?;
+    Ok((Grounds::of(&fixed, read.0), answer))
 }
 
 /// The same, kept in the table `reports` so that it can be given again.
@@ -125,7 +124,7 @@ pub async fn report(
 /// is a warning in the log.
 ///
 /// # Errors
-/// As [`report`], and when the reports that were kept cannot be read.
+/// As [`answer`], and when the reports that were kept cannot be read.
 pub async fn kept_report(
     lake: &Lake,
     funnel: &Funnel,
@@ -135,18 +134,19 @@ pub async fn kept_report(
     progress: OnProgress<'_>,
 ) -> Result<Report, ComputeError> {
     let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
-    let (fixed, dataset, input) = basis(lake, funnel, request, engine, &caught_up).await?;
+    let (fixed, dataset, input) =
+        basis(lake, funnel, request, engine, &caught_up, Report::NEEDS).await?;
     let populations = Arc::new(dataset.populations);
     if request.as_of.is_some()
         && let Some(before) = answer_before(lake, engine, &fixed).await?
     {
         let as_then = (before.positions.clone(), before.data_quality);
-        let report = computed(&fixed, &populations, as_then).await?;
+        let report: Report = computed(&fixed, &populations, as_then).await?;
         if before.is(&report) {
             return Ok(report);
         }
     }
-    let report = computed(&fixed, &populations, (dataset.positions, input)).await?;
+    let report: Report = computed(&fixed, &populations, (dataset.positions, input)).await?;
     let kept = keep(lake, engine, request.now, &fixed, dataset.events_version, &report).await;
     if let Err(error) = kept {
         tracing::warn!(
@@ -161,7 +161,7 @@ pub async fn kept_report(
 /// The standard funnel alone: the rates of a report's stages, from fewer columns than it reads.
 ///
 /// # Errors
-/// As [`report`].
+/// As [`answer`].
 pub async fn funnel_rates(
     lake: &Lake,
     funnel: &Funnel,
@@ -171,20 +171,23 @@ pub async fn funnel_rates(
     progress: OnProgress<'_>,
 ) -> Result<FunnelRates, ComputeError> {
     let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
-    let (_, wanted) = fixed(lake, funnel, request, engine, &caught_up).await?;
+    let fixed = fixed(lake, funnel, request, engine, &caught_up).await?;
+    let wanted = LoadRequest::of(&fixed, Needs::default());
     let (raw, mature) = count(lake, funnel, engine, &caught_up, &wanted).await?;
     Ok(FunnelRates::of(&Shape::new(funnel), &raw, &mature))
 }
 
-/// What a report is computed from, of sessions as they were caught up.
+/// What an answer is computed from, of sessions as they were caught up.
 async fn basis(
     lake: &Lake,
     funnel: &Funnel,
     request: &ReportRequest,
     engine: &Engine,
     caught_up: &CaughtUp,
+    needs: Needs,
 ) -> Result<(Request, Dataset, Input), ComputeError> {
-    let (fixed, wanted) = fixed(lake, funnel, request, engine, caught_up).await?;
+    let fixed = fixed(lake, funnel, request, engine, caught_up).await?;
+    let wanted = LoadRequest::of(&fixed, needs);
     let (dataset, input) = tokio::try_join!(
         load(lake, funnel, engine, caught_up, &wanted),
         input_counts(lake, &funnel.name, engine, caught_up, &wanted),
@@ -193,17 +196,14 @@ async fn basis(
 }
 
 /// The figures, with what was read for them: up to where, and what the events there were like.
-pub(crate) async fn computed(
+pub(crate) async fn computed<A: Answer>(
     request: &Request,
     populations: &Arc<Vec<Population>>,
     (positions, input): (Positions, Input),
-) -> Result<Report, ComputeError> {
+) -> Result<A, ComputeError> {
     let (request, populations) = (request.clone(), Arc::clone(populations));
     let computed = tokio::task::spawn_blocking(move || {
-        let mut report = metrics::report(&request, &populations, &input);
-        report.report_id = report_id(&request, &positions);
-        report.positions = positions;
-        report
+        A::of(&Analysis::new(&request, &populations, &input, &positions))
     });
     computed.await.map_err(|error| {
         ComputeError::query(
@@ -213,14 +213,14 @@ pub(crate) async fn computed(
     })
 }
 
-/// The request in instants, and the sessions that it needs.
+/// The request in instants.
 pub(crate) async fn fixed(
     lake: &Lake,
     funnel: &Funnel,
     request: &ReportRequest,
     engine: &Engine,
     caught_up: &CaughtUp,
-) -> Result<(Request, LoadRequest), ComputeError> {
+) -> Result<Request, ComputeError> {
     let fixed = request.fixed(funnel, newest(lake, engine, caught_up).await?)?;
     if let (Some(client), Some(events)) = (&fixed.client_id, &caught_up.events)
         // A client that the asker may not see is one that is not there.
@@ -228,12 +228,5 @@ pub(crate) async fn fixed(
     {
         return Err(ComputeError::NoClient { client_id: client.clone() });
     }
-    let wanted = LoadRequest {
-        as_of: fixed.as_of,
-        attributes: fixed.attributes(),
-        client_id: fixed.client_id.clone(),
-        selection: fixed.selection.clone(),
-        periods: fixed.periods(),
-    };
-    Ok((fixed, wanted))
+    Ok(fixed)
 }

@@ -18,7 +18,9 @@ use sha2::{Digest, Sha256};
 use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::metrics::calendar::Unit;
-use crate::metrics::{Input, Report, Request, Thresholds, program_version};
+use crate::metrics::{
+    Analysis, Answer, Input, Needs, Report, Request, Thresholds, program_version, whole,
+};
 use crate::scan::LakeTable;
 use crate::selection::Selection;
 use crate::sessions::Positions;
@@ -95,8 +97,18 @@ impl Parameters {
     }
 }
 
+impl Answer for Report {
+    const NEEDS: Needs = Needs { before: true, errors: true };
+
+    fn of(analysis: &Analysis<'_>) -> Self {
+        let positions = analysis.positions.clone();
+        let report_id = report_id(analysis.request, &positions);
+        Report { report_id, positions, ..whole(analysis) }
+    }
+}
+
 /// By which a report can be asked for again: the same for the same answer to the same question.
-pub(crate) fn report_id(request: &Request, positions: &Positions) -> String {
+fn report_id(request: &Request, positions: &Positions) -> String {
     let parts = (Parameters::of(request), request.funnel.canonical(), positions, program_version());
     let mut id = sha256(&json(&parts));
     id.truncate(ID_DIGITS);

@@ -50,7 +50,7 @@ pub async fn reproduce(
     let populations = Arc::new(replay(lake, engine, read, &request).await?);
     let input = replayed_counts(lake, engine, read, &request).await?;
     let as_then = (kept.positions.clone(), input);
-    let report = computed(&request, &populations, as_then).await?;
+    let report: Report = computed(&request, &populations, as_then).await?;
     if kept.is(&report) {
         return Ok(Reproduced { report, given_by: None });
     }

@@ -11,10 +11,10 @@ use utoipa::ToSchema;
 use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::fold::{Fate, LostHow};
-use crate::metrics::{Instant, Period};
+use crate::metrics::{Instant, Needs, Period};
 use crate::reporting::{ReportRequest, fixed};
 use crate::sessions::{
-    Glimpse, OnProgress, Scope, Seen, Settings, catch_up, each_seen, refuse_unknown,
+    Glimpse, LoadRequest, OnProgress, Scope, Seen, Settings, catch_up, each_seen, refuse_unknown,
 };
 
 #[cfg(test)]
@@ -131,7 +131,7 @@ pub struct ListedSession {
 /// Lists sessions of a funnel, which is brought up to date first.
 ///
 /// # Errors
-/// As [`crate::report`]; and a page that is too large, or a stage that the funnel does not have.
+/// As [`crate::answer`]; and a page that is too large, or a stage that the funnel does not have.
 pub async fn session_list(
     lake: &Lake,
     funnel: &Funnel,
@@ -142,7 +142,7 @@ pub async fn session_list(
 ) -> Result<SessionList, ComputeError> {
     check(funnel, request)?;
     let caught_up = catch_up(lake, funnel, engine, settings, progress).await?;
-    let (fixed, wanted) = fixed(lake, funnel, &request.report, engine, &caught_up).await?;
+    let fixed = fixed(lake, funnel, &request.report, engine, &caught_up).await?;
     let filtered = request.report.selection.attributes.keys();
     let mut names: Vec<String> = funnel.segments.iter().chain(filtered).cloned().collect();
     names.sort_unstable();
@@ -162,6 +162,7 @@ pub async fn session_list(
         }
     })
     .await?;
+    let wanted = LoadRequest::of(&fixed, Needs::default());
     refuse_unknown(lake, funnel, engine, &caught_up, &wanted, &unknown).await?;
     page.cut();
     let found = page.found.into_iter().skip(request.offset);

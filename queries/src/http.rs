@@ -24,9 +24,9 @@ use axum::Router;
 use axum::extract::DefaultBodyLimit;
 use axum::response::Response;
 use chrono_tz::Tz;
-use onramp_compute::metrics::Report;
+use onramp_compute::metrics::Answer;
 use onramp_compute::sessions::{Settings, silent};
-use onramp_compute::{ComputeError, Engine, Grounds, ReportRequest};
+use onramp_compute::{ComputeError, Engine, ReportRequest};
 use onramp_lake::Lake;
 use onramp_schemas::clock::Clock;
 use onramp_schemas::funnel::Funnel;
@@ -41,6 +41,7 @@ pub use wrap::wrap;
 
 use crate::access::Scope;
 use crate::sql;
+use analytics::Provenance;
 use question::Question;
 
 /// Gauge, reports and lists that are being computed for callers. Worry when it stays at
@@ -130,17 +131,17 @@ fn documented() -> OpenApiRouter<Arc<Api>> {
 }
 
 impl Api {
-    /// Answers with what `write` makes of the report that a request asks for; to a caller that holds the
-    /// answer already, without computing it.
+    /// Answers with what `write` makes of the report, or the part of one, that a request asks for; to a caller
+    /// that holds the answer already, without computing it.
     ///
     /// # Errors
     /// As [`Api::computed`].
-    async fn answered(
+    async fn answered<A: Answer>(
         &self,
         question: &Question,
         funnel: Arc<Funnel>,
         request: ReportRequest,
-        write: impl FnOnce(&Report, &str) -> Result<Response, Problem>,
+        write: impl FnOnce(&Provenance, &A, &str) -> Result<Response, Problem>,
     ) -> Result<Response, Problem> {
         let settings = Settings::default();
         if question.holds_any() {
@@ -155,13 +156,14 @@ impl Api {
             }
         }
         let (lake, engine) = (self.lake.clone(), self.engine.clone());
-        let report = self.computed(async move {
-            onramp_compute::report(&lake, &funnel, &request, &engine, &settings, &silent).await
+        let name = funnel.name.clone();
+        let answer = self.computed(async move {
+            onramp_compute::answer(&lake, &funnel, &request, &engine, &settings, &silent).await
         });
-        let mut report = report.await?;
-        let tag = question.tag(&Grounds::of(&report));
-        question.hide(&mut report.positions);
-        write(&report, &tag)
+        let (mut grounds, answer) = answer.await?;
+        let tag = question.tag(&grounds);
+        question.hide(&mut grounds.positions);
+        write(&Provenance::of(name, grounds), &answer, &tag)
     }
 
     /// What `work` comes to, on the runtime of the workers. Dropping the future, as when the caller hangs

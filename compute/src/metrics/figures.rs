@@ -1,18 +1,16 @@
 //! The figures of a report that take long, computed side by side.
 
-use super::Request;
-use super::calendar::HoursOfWeek;
-use super::cohorts::{Cohort, cohorts};
+use super::analysis::Analysis;
+use super::cohorts::Cohort;
 use super::comparison::{Comparison, Frame, Side, comparison};
 use super::drop_off::{DropOff, drop_off};
 use super::funnel_trend::{FunnelTrend, funnel_trend};
 use super::histogram::{TimeToConvert, time_to_convert};
 use super::leaving::{Dwell, Leaving, Reason, leaving, reasons};
 use super::parallel::{self, Job};
-use super::population::{Population, Shape};
-use super::segments::{Segments, segments};
-use super::times::{StageTimes, stage_times};
-use crate::fold::Rules;
+use super::population::Shape;
+use super::segments::Segments;
+use super::times::{Durations, StageTimes, stage_times};
 
 /// Figures over the sessions of a report, each by passes of its own over them.
 #[derive(Default)]
@@ -31,15 +29,10 @@ pub(super) struct Figures {
 }
 
 impl Figures {
-    /// Computes them over the sessions of the period, and of the one to compare with.
-    pub fn of(
-        request: &Request,
-        shape: &Shape,
-        population: &Population,
-        other: Option<&Population>,
-    ) -> Figures {
-        let hours = HoursOfWeek::new(request.from, request.as_of, request.timezone);
-        let horizon = Rules::new(&request.funnel).horizon();
+    /// Computes them.
+    pub fn of(analysis: &Analysis<'_>) -> Figures {
+        let Analysis { request, shape, .. } = analysis;
+        let (population, hours) = (analysis.population(), analysis.hours());
         let mut figures = Figures {
             times: (0..shape.count()).map(|_| None).collect(),
             leaving: shape.steps().map(|_| Leaving::default()).collect(),
@@ -53,22 +46,13 @@ impl Figures {
                 *times = stage_times(population, shape, stage, as_of, curves);
             }));
         }
-        jobs.push(Box::new(|| {
-            figures.comparison = other.map(|other| compare(request, shape, population, other));
-        }));
-        jobs.push(Box::new(|| {
-            let (period, watched) = ((request.from, request.to), (request.as_of, horizon));
-            figures.cohorts = cohorts(population, shape, period, request.timezone, watched);
-        }));
+        jobs.push(Box::new(|| figures.comparison = compare(analysis)));
+        jobs.push(Box::new(|| figures.cohorts = analysis.cohorts()));
         for (step, left) in shape.steps().zip(&mut figures.leaving) {
             let hours = &hours;
             jobs.push(Box::new(move || *left = leaving(population, step, hours)));
         }
-        jobs.push(Box::new(|| {
-            let (asked, thresholds) = (&request.segment_by, &request.thresholds);
-            figures.segments =
-                (!asked.is_empty()).then(|| segments(population, shape, asked, thresholds));
-        }));
+        jobs.push(Box::new(|| figures.segments = analysis.segments()));
         jobs.push(Box::new(|| {
             figures.drop_off = drop_off(population, shape, &request.thresholds);
         }));
@@ -87,26 +71,35 @@ impl Figures {
 
     /// How long sessions stay at each stage that is followed by a required one.
     pub fn dwell(&self, shape: &Shape) -> Vec<Dwell> {
-        let stage = |((stage, next), leaving): ((usize, usize), &Leaving)| Dwell {
-            stage: stage + 1,
-            name: shape.names[stage].clone(),
-            lost: leaving.lost,
-            // To pass on is to reach the next stage.
-            passed: self.times[next].as_ref().map(|times| times.step).unwrap_or_default(),
-        };
-        shape.steps().zip(&self.leaving).map(stage).collect()
+        // To pass on is to reach the next stage.
+        let passed = |next: usize| self.times[next].as_ref().map(|times| times.step);
+        let passed = shape.steps().map(|(_, next)| passed(next).unwrap_or_default());
+        dwell(shape, &self.leaving, passed)
     }
 }
 
-fn compare(
-    request: &Request,
+/// How long sessions stay at each stage that is followed by a required one, by how its sessions leave it
+/// and how long those took that passed on.
+pub(super) fn dwell(
     shape: &Shape,
-    population: &Population,
-    other: &Population,
-) -> Comparison {
+    leaving: &[Leaving],
+    passed: impl IntoIterator<Item = Durations>,
+) -> Vec<Dwell> {
+    let stage = |(((stage, _), leaving), passed): (((usize, usize), &Leaving), Durations)| Dwell {
+        stage: stage + 1,
+        name: shape.names[stage].clone(),
+        lost: leaving.lost,
+        passed,
+    };
+    shape.steps().zip(leaving).zip(passed).map(stage).collect()
+}
+
+/// The comparison with the other period, where one is asked for.
+pub(super) fn compare(analysis: &Analysis<'_>) -> Option<Comparison> {
+    let Analysis { request, shape, .. } = analysis;
     let side = |population| Side { population };
-    let mut sides = [side(other), side(population)];
+    let mut sides = [side(analysis.other()?), side(analysis.population())];
     sides.sort_by_key(|side| side.population.period);
     let frame = Frame { shape, mix_by: request.mix_by.as_deref(), thresholds: &request.thresholds };
-    comparison(&sides[0], &sides[1], &frame)
+    Some(comparison(&sides[0], &sides[1], &frame))
 }

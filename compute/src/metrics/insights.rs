@@ -3,9 +3,8 @@
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::Report;
-use super::cohorts::Direction;
-use super::segments::Segment;
+use super::cohorts::{Direction, Trend};
+use super::segments::{Segment, Segments};
 
 /// One thing that is no accident.
 #[derive(Clone, Debug, PartialEq, Serialize, ToSchema)]
@@ -39,14 +38,14 @@ pub enum InsightKind {
     Trend,
 }
 
-/// The significant differences of the report's segments, the greatest first, and its trend.
-pub fn insights(report: &Report) -> Vec<Insight> {
-    let attributes = report.segments.iter().flat_map(|segments| &segments.attributes);
+/// The significant differences of segments, the greatest first, and the trend.
+pub(super) fn insights(segments: Option<&Segments>, trend: &Trend) -> Vec<Insight> {
+    let attributes = segments.into_iter().flat_map(|segments| &segments.attributes);
     let mut insights: Vec<Insight> = attributes
         .flat_map(|(name, values)| values.iter().filter_map(move |value| segment(name, value)))
         .collect();
     insights.sort_by(|one, other| other.difference.abs().total_cmp(&one.difference.abs()));
-    insights.extend(trend(report));
+    insights.extend(heading(trend));
     insights
 }
 
@@ -71,8 +70,7 @@ fn segment(attribute: &str, segment: &Segment) -> Option<Insight> {
     })
 }
 
-fn trend(report: &Report) -> Option<Insight> {
-    let trend = &report.trend;
+fn heading(trend: &Trend) -> Option<Insight> {
     let more = match trend.direction {
         Direction::Improving => "more",
         Direction::Declining => "less",

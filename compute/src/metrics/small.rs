@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use super::calendar::Unit;
 use super::cohorts::Direction;
 use super::drop_off::Severity;
-use super::{Input, Report, Request, Session, Thresholds, populations, report};
+use super::{Analysis, Answer, Report, Request, Session, Thresholds, populations};
 use crate::fold::{Digest, Rules, fold};
 use crate::selection::Selection;
 use crate::statistics::multiplicity::benjamini_hochberg;
@@ -93,7 +93,8 @@ impl World {
             &["kind".to_owned(), "client_id".to_owned()],
             &self.sessions,
         );
-        report(&self.request, &populations, &Input::default())
+        let (input, positions) = Default::default();
+        Report::of(&Analysis::new(&self.request, &populations, &input, &positions))
     }
 }
 

@@ -14,7 +14,7 @@ use onramp_schemas::funnel::{Condition, Funnel, parse};
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_128;
 
-use super::{Input, Report, Request, Session, Thresholds, populations, report};
+use super::{Analysis, Answer, Input, Report, Request, Session, Thresholds, populations};
 use crate::fold::{Digest, Rules, fold};
 use crate::selection::Selection;
 
@@ -145,7 +145,7 @@ fn golden_report(events: &[Event], funnel: Funnel, call: &Value) -> Report {
         funnel_trend: None,
     };
     let populations = populations(&request, &ATTRIBUTES.map(str::to_owned), &sessions);
-    report(&request, &populations, &input)
+    Report::of(&Analysis::new(&request, &populations, &input, &Default::default()))
 }
 
 #[test]

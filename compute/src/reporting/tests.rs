@@ -5,7 +5,9 @@ use onramp_schemas::funnel::builtin;
 
 use super::request::text;
 use super::*;
+use crate::metrics::analysis::{Advice, Exits, Groupings};
 use crate::metrics::calendar::local_midnight;
+use crate::metrics::comparison::Comparison;
 use crate::selection::Selection;
 use crate::sessions::fixture::{Event, TestLake, event};
 use crate::sessions::silent;
@@ -13,7 +15,9 @@ use crate::sessions::silent;
 const HOUR: i64 = 3_600_000_000;
 
 async fn asked(test: &TestLake, request: &ReportRequest) -> Result<Report, ComputeError> {
-    report(&test.lake, &builtin()[0], request, &test.engine, &Settings::default(), &silent).await
+    let (funnel, settings) = (&builtin()[0], Settings::default());
+    let answered = answer(&test.lake, funnel, request, &test.engine, &settings, &silent).await;
+    answered.map(|(_, report)| report)
 }
 
 async fn lake() -> TestLake {
@@ -97,8 +101,8 @@ async fn a_selection_counts_as_if_the_other_sessions_were_not_there() {
             let settings = Settings { digests, ..Settings::default() };
             let given = async |test: &TestLake, request: &ReportRequest| {
                 let funnel = &builtin()[0];
-                let given = report(&test.lake, funnel, request, &test.engine, &settings, &silent);
-                let mut given = given.await.unwrap();
+                let given = answer(&test.lake, funnel, request, &test.engine, &settings, &silent);
+                let (_, mut given): (Grounds, Report) = given.await.unwrap();
                 // What all events are like depends on all of them.
                 (given.report_id, given.positions) = Default::default();
                 given.data_quality = Input::default();
@@ -195,4 +199,49 @@ async fn a_report_that_cannot_be_kept_is_given() {
 fn moments_are_dates_or_instants() {
     assert_eq!("2026-01-02T00:00:00+01:00".parse(), Ok(Moment::Instant(1_767_308_400_000_000)));
     assert!("tomorrow".parse::<Moment>().unwrap_err().contains("is no date"));
+}
+
+#[tokio::test]
+async fn a_part_that_is_asked_for_alone_is_that_of_the_report() {
+    let mut test = TestLake::new();
+    let of = |client: &str, device: &str, hours: &[i64]| {
+        visit(client, &format!("{client}{device}{hours:?}"), device, hours)
+    };
+    for hour in (1..60).step_by(3) {
+        let (short, long) = (of("acme", "mobile", &[hour]), of("zeta", "tv", &[hour, hour + 2]));
+        let error = r#"{"code":"E1"}"#;
+        let failed = event("failed", "onboarding.error.occurred", hour * HOUR + 1, error);
+        test.append(&[short, long, vec![failed]].concat()).await;
+    }
+    let mut request = ReportRequest::new(i64::MAX);
+    request.rolling_hours = Some(30);
+    request.segment_by = vec!["device".into()];
+    for compared in
+        [Compared::Before, Compared::Within(Moment::Instant(0), Moment::Instant(9 * HOUR))]
+    {
+        request.compare = Some(compared);
+        let report = asked(&test, &request).await.unwrap();
+        assert!(report.comparison.as_ref().is_some_and(|it| it.period1.sessions > 0));
+        let exits: Exits = part(&test, &request).await;
+        assert_eq!(exits.incomplete, report.total_sessions - report.completed);
+        assert_eq!(
+            (exits.heatmap, exits.error_patterns, exits.time_analysis, exits.reasons),
+            (report.heatmap, report.error_patterns, report.time_analysis, report.common_reasons)
+        );
+        let groupings: Groupings = part(&test, &request).await;
+        assert_eq!(
+            (groupings.segments, groupings.cohorts, groupings.trend),
+            (report.segments, report.cohort_analysis, report.trend)
+        );
+        let advice: Advice = part(&test, &request).await;
+        assert_eq!(advice.recommendations, report.recommendations);
+        let comparison: Option<Comparison> = part(&test, &request).await;
+        assert_eq!(comparison, report.comparison);
+    }
+}
+
+async fn part<A: Answer>(test: &TestLake, request: &ReportRequest) -> A {
+    let (funnel, settings) = (&builtin()[0], Settings::default());
+    let answered = answer(&test.lake, funnel, request, &test.engine, &settings, &silent).await;
+    answered.unwrap().1
 }

@@ -23,6 +23,7 @@ use super::positions::Positions;
 use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::metrics::population::{Counts, Population, Scope};
+use crate::metrics::{Needs, Request};
 use crate::scan::LakeTable;
 use crate::selection::Selection;
 
@@ -53,9 +54,23 @@ pub struct LoadRequest {
     /// Only sessions that start within one of these `[from, to)`, or, without a start, whose first
     /// event lies there.
     pub periods: Vec<(i64, i64)>,
+    /// Errors are wanted.
+    pub errors: bool,
 }
 
 impl LoadRequest {
+    /// The sessions that an answer needs.
+    pub(crate) fn of(request: &Request, needs: Needs) -> Self {
+        Self {
+            as_of: request.as_of,
+            attributes: request.attributes(),
+            client_id: request.client_id.clone(),
+            selection: request.selection.clone(),
+            periods: request.periods(needs),
+            errors: needs.errors,
+        }
+    }
+
     /// The attributes that are wanted, and those that are asked about.
     fn names(&self) -> Vec<String> {
         self.attributes.iter().chain(self.selection.attributes.keys()).cloned().collect()
@@ -130,13 +145,19 @@ pub(crate) async fn refuse_unknown(
     loader.refuse_unknown(funnel, names.iter().copied()).await
 }
 
+/// What is wanted of sessions beside what every figure needs.
+struct Wanted {
+    /// Attributes, each once.
+    names: Vec<String>,
+    errors: bool,
+}
+
 /// What sessions are read from.
 struct Loader<'a> {
     lake: &'a Lake,
     context: SessionContext,
     definition: Definition,
-    /// The attributes that are wanted, each once.
-    names: Arc<[String]>,
+    wanted: Arc<Wanted>,
     request: &'a LoadRequest,
     events: &'a Snapshot,
     files: Vec<DataFile>,
@@ -158,7 +179,7 @@ impl<'a> Loader<'a> {
             lake,
             definition: Definition::compile(&context, funnel)?,
             context,
-            names: distinct(&request.names()).into(),
+            wanted: Arc::new(Wanted { names: distinct(&request.names()), errors: request.errors }),
             request,
             events,
             files: own_files(table, &funnel.name),
@@ -189,7 +210,9 @@ impl<'a> Loader<'a> {
         populations: &[Population],
     ) -> Result<(), ComputeError> {
         let unseen = |place: &usize| !populations.iter().any(|it| it.has_values(*place));
-        let unseen = (0..self.names.len()).filter(unseen).map(|position| &self.names[position]);
+        let unseen = (0..self.wanted.names.len())
+            .filter(unseen)
+            .map(|position| &self.wanted.names[position]);
         self.refuse_unknown(funnel, unseen).await
     }
 

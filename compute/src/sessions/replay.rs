@@ -14,7 +14,7 @@ use crate::engine::Engine;
 use crate::error::ComputeError;
 use crate::fold::Session;
 use crate::metrics::population::Population;
-use crate::metrics::{Request, populations};
+use crate::metrics::{Answer, Report, Request, populations};
 use crate::scan::LakeTable;
 
 /// What [`load`](super::load()) gives for the request, from the events that lie before `positions`
@@ -34,7 +34,7 @@ pub(crate) async fn replay(
     let table = LakeTable::of_files(lake, &EVENTS, events.files.clone());
     let filter = filter(&Arc::new(positions.clone()), request);
     let mut gather = Gather::start(&context, table, &definition, Some(filter)).await?;
-    let periods = request.periods();
+    let periods = request.periods(Report::NEEDS);
     let mut sessions = Vec::new();
     while let Some(some) = gather.next().await? {
         for session in some {

@@ -5,6 +5,8 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
+use onramp_compute::Grounds;
+use onramp_compute::metrics::analysis::{Advice, Exits};
 use onramp_compute::metrics::recommendations::{Priority, Recommendation};
 use onramp_compute::metrics::{Instant, Period, Report, leaving};
 use serde::Serialize;
@@ -15,33 +17,27 @@ use super::problem::{Problem, Refusals, Unchanged};
 use super::question::{Filters, Question};
 
 /// What every document says of where its figures come from.
-#[derive(Serialize, ToSchema)]
-pub struct Provenance<'a> {
+#[derive(Clone, Serialize, ToSchema)]
+pub struct Provenance {
     /// Only events up to here count.
-    as_of: &'a Instant,
+    as_of: Instant,
     /// What was read: next sequence by source. Empty for a caller who does not see all clients.
-    positions: &'a BTreeMap<String, i64>,
+    positions: BTreeMap<String, i64>,
     /// Name of the funnel.
-    funnel: &'a str,
+    funnel: String,
     /// Hash of its definition.
-    funnel_hash: &'a str,
+    funnel_hash: String,
     /// Version of the program and of its time-zone data.
-    program_version: &'a str,
+    program_version: String,
     /// The sessions are those that started within.
-    period: &'a Period,
+    period: Period,
 }
 
-impl<'a> Provenance<'a> {
-    /// That of a report.
-    pub fn of(report: &'a Report) -> Self {
-        Self {
-            as_of: &report.as_of,
-            positions: &report.positions,
-            funnel: &report.funnel,
-            funnel_hash: &report.funnel_hash,
-            program_version: &report.program_version,
-            period: &report.period,
-        }
+impl Provenance {
+    /// That of an answer about a funnel.
+    pub fn of(funnel: String, grounds: Grounds) -> Self {
+        let Grounds { positions, as_of, period, funnel_hash, program_version } = grounds;
+        Self { as_of, positions, funnel, funnel_hash, program_version, period }
     }
 }
 
@@ -88,7 +84,10 @@ pub async fn funnel(
     let mix_by = question.take("mix_by");
     let mut request = question.request(&api)?;
     (request.segment_by, request.compare, request.mix_by) = (segment_by, compare, mix_by);
-    let write = |report: &Report, tag: &str| question.answer(tag, report, &report.stages);
+    let write = |provenance: &Provenance, report: &Report, tag: &str| {
+        let report = Report { positions: provenance.positions.clone(), ..report.clone() };
+        question.answer(tag, &report, &report.stages)
+    };
     api.answered(&question, funnel, request, write).await
 }
 
@@ -96,7 +95,7 @@ pub async fn funnel(
 #[derive(Serialize, ToSchema)]
 pub struct DropOffHeatmap<'a> {
     #[serde(flatten)]
-    provenance: Provenance<'a>,
+    provenance: &'a Provenance,
     /// Sessions of the period that did not complete: lost and in flight.
     total_incomplete: u64,
     /// Stages by hour of the week; cells that no session left in are not listed.
@@ -132,14 +131,14 @@ pub async fn drop_off_heatmap(
 ) -> Result<Response, Problem> {
     let funnel = question.take_funnel(&api)?;
     let request = question.request(&api)?;
-    let write = |report: &Report, tag: &str| {
+    let write = |provenance: &Provenance, exits: &Exits, tag: &str| {
         let document = DropOffHeatmap {
-            provenance: Provenance::of(report),
-            total_incomplete: report.total_sessions - report.completed,
-            heatmap: &report.heatmap,
-            error_patterns: &report.error_patterns,
-            time_analysis: &report.time_analysis,
-            common_reasons: &report.common_reasons,
+            provenance,
+            total_incomplete: exits.incomplete,
+            heatmap: &exits.heatmap,
+            error_patterns: &exits.error_patterns,
+            time_analysis: &exits.time_analysis,
+            common_reasons: &exits.reasons,
         };
         question.answer(tag, &document, document.heatmap)
     };
@@ -150,7 +149,7 @@ pub async fn drop_off_heatmap(
 #[derive(Serialize, ToSchema)]
 pub struct Recommendations<'a> {
     #[serde(flatten)]
-    provenance: Provenance<'a>,
+    provenance: &'a Provenance,
     /// The most promising first.
     recommendations: Vec<&'a Recommendation>,
 }
@@ -193,11 +192,9 @@ pub async fn recommendations(
     let mut request = question.request(&api)?;
     request.segment_by = segment_by;
     let chosen = |it: &&Recommendation| priority.is_none_or(|wanted| it.priority == wanted);
-    let write = |report: &Report, tag: &str| {
-        let document = Recommendations {
-            provenance: Provenance::of(report),
-            recommendations: report.recommendations.iter().filter(chosen).collect(),
-        };
+    let write = |provenance: &Provenance, advice: &Advice, tag: &str| {
+        let recommendations = advice.recommendations.iter().filter(chosen).collect();
+        let document = Recommendations { provenance, recommendations };
         question.answer(tag, &document, &document.recommendations)
     };
     api.answered(&question, funnel, request, write).await

@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use axum::extract::State;
 use axum::response::Response;
-use onramp_compute::metrics::Report;
+use onramp_compute::metrics::analysis::Groupings;
 use onramp_compute::metrics::cohorts::{Cohort, Trend};
-use onramp_compute::metrics::insights::{Insight, insights};
+use onramp_compute::metrics::insights::Insight;
 use onramp_compute::metrics::segments::Segment;
 use serde::Serialize;
 use utoipa::{IntoParams, ToSchema};
@@ -24,7 +24,7 @@ const USER_KIND: &str = "user_kind";
 #[derive(Serialize, ToSchema)]
 pub struct CohortComparison<'a> {
     #[serde(flatten)]
-    provenance: Provenance<'a>,
+    provenance: &'a Provenance,
     /// The attribute.
     segment_by: &'a str,
     /// Its values by name: `first_time_users`, `returning_users` and so on for `user_kind`, else the value
@@ -33,7 +33,7 @@ pub struct CohortComparison<'a> {
     /// Hypotheses tested together: the family that p-values are adjusted over.
     hypotheses: usize,
     /// What is significant of it.
-    insights: Vec<Insight>,
+    insights: &'a [Insight],
     /// By the week of the start.
     cohorts: &'a [Cohort],
     /// Where weekly conversion is heading.
@@ -74,21 +74,21 @@ pub async fn cohort_comparison(
     let attribute = question.take("segment_by").unwrap_or_else(|| USER_KIND.to_owned());
     let mut request = question.request(&api)?;
     request.segment_by = vec![attribute.clone()];
-    let write = |report: &Report, tag: &str| {
-        let found = report.segments.as_ref();
+    let write = |provenance: &Provenance, groupings: &Groupings, tag: &str| {
+        let found = groupings.segments.as_ref();
         let found =
             found.and_then(|found| Some((found.attributes.get(&attribute)?, found.hypotheses)));
         let Some((values, hypotheses)) = found else {
             return Err(Problem::broken("a report lacks the segments that it was asked for"));
         };
         let document = CohortComparison {
-            provenance: Provenance::of(report),
+            provenance,
             segment_by: &attribute,
             segments: named(&attribute, values),
             hypotheses,
-            insights: insights(report),
-            cohorts: &report.cohort_analysis,
-            trend: &report.trend,
+            insights: &groupings.insights,
+            cohorts: &groupings.cohorts,
+            trend: &groupings.trend,
         };
         question.answer(tag, &document, values)
     };

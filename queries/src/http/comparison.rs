@@ -5,7 +5,6 @@ use std::sync::Arc;
 use axum::extract::State;
 use axum::response::Response;
 use onramp_compute::Compared;
-use onramp_compute::metrics::Report;
 use onramp_compute::metrics::cohorts::Direction;
 use onramp_compute::metrics::comparison::{
     Change, ComparedBasis, ComparedPeriod, ComparedTimes, Comparison,
@@ -22,7 +21,7 @@ use super::question::{Filters, Question};
 #[derive(Serialize, ToSchema)]
 pub struct ComparisonDocument<'a> {
     #[serde(flatten)]
-    provenance: Provenance<'a>,
+    provenance: &'a Provenance,
     /// The earlier period.
     period1: ComparedPeriod,
     /// The later period.
@@ -109,12 +108,12 @@ pub async fn comparison(
     let mix_by = question.take("mix_by");
     let mut request = question.request(&api)?;
     (request.compare, request.mix_by) = (compare, mix_by);
-    let write = |report: &Report, tag: &str| {
-        let Some(comparison) = &report.comparison else {
-            return Err(Problem::broken("a report lacks the comparison that it was asked for"));
+    let write = |provenance: &Provenance, comparison: &Option<Comparison>, tag: &str| {
+        let Some(comparison) = comparison else {
+            return Err(Problem::broken("an answer lacks the comparison that it was asked for"));
         };
         let document = ComparisonDocument {
-            provenance: Provenance::of(report),
+            provenance,
             period1: comparison.period1,
             period2: comparison.period2,
             changes: Changes::of(comparison),

@@ -23,7 +23,7 @@ const SHOWN: usize = 3;
 #[derive(Serialize, ToSchema)]
 pub struct Realtime<'a> {
     #[serde(flatten)]
-    provenance: Provenance<'a>,
+    provenance: &'a Provenance,
     real_time: Now<'a>,
 }
 
@@ -116,8 +116,8 @@ pub async fn realtime(
         return Err(Problem::invalid(detail));
     }
     request.rolling_hours = Some(HOURS);
-    let write = |report: &Report, tag: &str| {
-        let document = Realtime { provenance: Provenance::of(report), real_time: Now::of(report) };
+    let write = |provenance: &Provenance, report: &Report, tag: &str| {
+        let document = Realtime { provenance, real_time: Now::of(report) };
         question.answer(tag, &document, &document.real_time.stage_breakdown)
     };
     api.answered(&question, funnel, request, write).await

@@ -4,7 +4,7 @@ use onramp_schemas::funnel::{Funnel, parse};
 
 use super::*;
 use crate::fold::{Digest, Rules, Session, fold};
-use crate::metrics::{Report, Thresholds, populations, report};
+use crate::metrics::{Analysis, Answer, Report, Thresholds, populations};
 use crate::selection::Selection;
 
 const DAY: i64 = 86_400_000_000;
@@ -102,7 +102,7 @@ fn world(dice: &mut Dice, sessions: usize, effect: Effect) -> Report {
         after_as_of: 0,
     };
     let populations = populations(&request, &["kind".to_owned(), "device".to_owned()], &all);
-    report(&request, &populations, &input)
+    Report::of(&Analysis::new(&request, &populations, &input, &Default::default()))
 }
 
 /// One session's events.

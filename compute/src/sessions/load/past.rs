@@ -91,7 +91,7 @@ impl Loader<'_> {
                 continue;
             };
             let opened = folded.opening.is_some();
-            let attributes = attributes(&self.names, &name.0, |wanted| {
+            let attributes = attributes(&self.wanted.names, &name.0, |wanted| {
                 let mut pairs = lent.pairs(row).filter(|_| opened);
                 pairs.find(|(name, _)| *name == wanted).map(|(_, value)| value)
             });
@@ -102,7 +102,7 @@ impl Loader<'_> {
     }
 
     fn add<S: Sink>(&self, session: Session, sink: &mut S) {
-        if self.request.selection.holds(&session, &self.names) {
+        if self.request.selection.holds(&session, &self.wanted.names) {
             sink.add_session(&session);
         }
     }
@@ -119,7 +119,7 @@ impl Loader<'_> {
         while let Some(some) = gather.next().await? {
             for session in some.into_iter().filter(|session| unclear.wants(session)) {
                 let as_of = self.request.as_of;
-                let folded = refold(&self.definition, &self.names, as_of, session)?;
+                let folded = refold(&self.definition, &self.wanted.names, as_of, session)?;
                 folded.into_iter().for_each(|session| self.add(session, sink));
             }
         }

@@ -45,20 +45,21 @@ proptest! {
             folded: fold(digests, &scope.rules, scope.as_of).unwrap(),
         };
         let folded: Vec<Session> = digests.iter().map(folded).collect();
-        let names: Arc<[String]> = ["client_id".to_owned(), "v".to_owned()].into();
+        let names = vec!["client_id".to_owned(), "v".to_owned()];
+        let wanted = Arc::new(Wanted { names: names.clone(), errors: true });
         let scope = Arc::new(scope);
         let batch = encode(&definition, &rows).unwrap();
         prop_assert_eq!(&Columns(&batch).rows().unwrap(), &rows);
-        let mut collected = Collected::new(&scope, &names, 0);
+        let mut collected = Collected::new(&scope, &wanted, 0);
         // In two parts, as two threads read them.
         let half = batch.num_rows() / 2;
-        let mut other = Collected::new(&scope, &names, 0);
+        let mut other = Collected::new(&scope, &wanted, 0);
         collected.add_rows(&batch.slice(0, half)).unwrap();
         other.add_rows(&batch.slice(half, batch.num_rows() - half)).unwrap();
         collected.append(other);
         prop_assert_eq!(&collected.population, &Population::of(&folded, &names, &scope));
         let (mut counted, mut by_session) =
-            (Counted::new(&scope, &names, 0), Counted::new(&scope, &names, 0));
+            (Counted::new(&scope, &wanted, 0), Counted::new(&scope, &wanted, 0));
         counted.add_rows(&batch).unwrap();
         folded.iter().for_each(|session| by_session.add_session(session));
         prop_assert_eq!((&counted.raw, &counted.mature), (&by_session.raw, &by_session.mature));

@@ -12,7 +12,7 @@ use onramp_lake::DataFile;
 use onramp_schemas::tables::SESSIONS;
 use tokio::task::JoinSet;
 
-use super::{CLIENT_ID, Loader, failed};
+use super::{CLIENT_ID, Loader, Wanted, failed};
 use crate::error::ComputeError;
 use crate::fold::Session;
 use crate::metrics::population::Scope;
@@ -23,11 +23,11 @@ use crate::sessions::writer::damaged;
 
 /// What sessions of a scope are added to, in any order and in parts.
 pub(super) trait Sink: Sized + Send + 'static {
-    /// One for sessions of this scope, with room for so many, that wants these attributes.
-    fn new(scope: &Arc<Scope>, names: &Arc<[String]>, room: usize) -> Self;
+    /// One for sessions of this scope, with room for so many.
+    fn new(scope: &Arc<Scope>, wanted: &Arc<Wanted>, room: usize) -> Self;
 
     /// The columns that [`Self::add_rows`] needs.
-    fn columns(names: &[String]) -> Vec<&'static str>;
+    fn columns(wanted: &Wanted) -> Vec<&'static str>;
 
     /// Adds those of the rows that the scope holds; they are no newer than its instant.
     fn add_rows(&mut self, rows: &RecordBatch) -> Result<(), ComputeError>;
@@ -50,7 +50,7 @@ impl Loader<'_> {
     ) -> Result<S, ComputeError> {
         let room: i64 = files.iter().filter_map(|file| file.rows).sum();
         let room = usize::try_from(room).unwrap_or_default();
-        let mut columns = S::columns(&self.names);
+        let mut columns = S::columns(&self.wanted);
         let chosen = Chosen {
             seen_by: open.then_some(scope.as_of),
             client_id: self.request.client_id.clone(),
@@ -66,10 +66,10 @@ impl Loader<'_> {
         let plan = frame.create_physical_plan().await.map_err(failed)?;
         let mut parts: JoinSet<Result<S, ComputeError>> = JoinSet::new();
         for mut stream in execute_stream_partitioned(plan, task).map_err(failed)? {
-            let (scope, names) = (Arc::clone(scope), Arc::clone(&self.names));
+            let (scope, wanted) = (Arc::clone(scope), Arc::clone(&self.wanted));
             let chosen = chosen.clone();
             parts.spawn(async move {
-                let mut sink = S::new(&scope, &names, room);
+                let mut sink = S::new(&scope, &wanted, room);
                 while let Some(batch) = stream.try_next().await.map_err(failed)? {
                     let kept = chosen.of(&batch)?;
                     sink.add_rows(kept.as_ref().unwrap_or(&batch))?;
@@ -86,7 +86,7 @@ impl Loader<'_> {
                 None => all = Some(part),
             }
         }
-        Ok(all.unwrap_or_else(|| S::new(scope, &self.names, 0)))
+        Ok(all.unwrap_or_else(|| S::new(scope, &self.wanted, 0)))
     }
 }
 

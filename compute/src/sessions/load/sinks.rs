@@ -4,26 +4,27 @@ use std::sync::Arc;
 
 use arrow::array::{Array, RecordBatch};
 
-use super::CLIENT_ID;
 use super::scan::Sink;
+use super::{CLIENT_ID, Wanted};
 use crate::error::ComputeError;
 use crate::fold::{Outlook, Session};
-use crate::metrics::population::{Counts, Entry, Population, Scope};
-use crate::sessions::columns::Columns;
+use crate::metrics::population::{Counts, Population, Scope};
+use crate::sessions::columns::{Columns, StageColumn};
 
 /// Everything that figures are made of.
 pub(super) struct Collected {
     pub population: Population,
+    wanted: Arc<Wanted>,
     scope: Arc<Scope>,
 }
 
 impl Sink for Collected {
-    fn new(scope: &Arc<Scope>, names: &Arc<[String]>, room: usize) -> Self {
-        let population = Population::empty(scope.rules.count(), names, scope.period, room);
-        Self { population, scope: Arc::clone(scope) }
+    fn new(scope: &Arc<Scope>, wanted: &Arc<Wanted>, room: usize) -> Self {
+        let population = Population::empty(scope.rules.count(), &wanted.names, scope.period, room);
+        Self { population, wanted: Arc::clone(wanted), scope: Arc::clone(scope) }
     }
 
-    fn columns(names: &[String]) -> Vec<&'static str> {
+    fn columns(wanted: &Wanted) -> Vec<&'static str> {
         let mut columns = vec![
             "stage_at",
             "reached",
@@ -35,9 +36,9 @@ impl Sink for Collected {
             "given_up",
             "interrupted_at",
             "loss_reason",
-            "errors",
         ];
-        columns.extend(names.iter().map(|name| match name.as_str() {
+        columns.extend(wanted.errors.then_some("errors"));
+        columns.extend(wanted.names.iter().map(|name| match name.as_str() {
             CLIENT_ID => CLIENT_ID,
             _ => "attributes",
         }));
@@ -46,51 +47,31 @@ impl Sink for Collected {
 
     fn add_rows(&mut self, rows: &RecordBatch) -> Result<(), ComputeError> {
         let columns = Columns(rows);
-        let (stage_at, errors) = (columns.stage_at()?, columns.errors()?);
-        let masks = Masks::of(&columns)?;
-        let (first, last) = (columns.instant("first_event_at")?, columns.instant("last_event_at")?);
+        let stage_at = columns.stage_at()?;
+        let chosen = self.choose(&columns, &stage_at)?;
+        // What was reached within the horizon counts of those that were watched that long.
+        let mature = |one: &Chosen| self.scope.mature(one.started_at, one.mask.in_horizon);
+        let masks = chosen.iter().map(|one| (one.mask.reached, one.mask.by_name, mature(one)));
+        self.population.add_masks(masks);
+        let times = stage_at.at.values();
+        self.population.add_stages(|stage| chosen.iter().map(move |one| times[one.stages + stage]));
+        let last = columns.instant("last_event_at")?;
         let (given_up, interrupted) =
             (columns.flag("given_up")?, columns.instant("interrupted_at")?);
         let reason = columns.text("loss_reason")?;
-        let mut chosen = Vec::with_capacity(rows.num_rows());
-        for row in 0..rows.num_rows() {
-            let mask = masks.get(row, &self.scope);
-            if mask.reached & 1 == 0 {
-                self.population.add_orphan(first.value(row), &self.scope);
-                continue;
-            }
-            let places = stage_at.range(row);
-            let started_at = stage_at.at.value(places.start);
-            if !self.scope.holds(started_at) {
-                continue;
-            }
-            if masks.excluded(row) {
-                self.population.add_excluded();
-                continue;
-            }
-            chosen.push(row);
+        for one in &chosen {
+            let row = one.row;
             let outlook = Outlook {
-                started_at: Some(started_at),
-                furthest: mask.furthest,
+                started_at: Some(one.started_at),
+                furthest: one.mask.furthest,
                 last_event_at: last.value(row),
                 given_up: given_up.value(row),
                 interrupted_at: interrupted.is_valid(row).then(|| interrupted.value(row)),
             };
-            let entry = Entry {
-                reached: mask.reached,
-                by_name: mask.by_name,
-                in_horizon: mask.in_horizon,
-                outlook,
-                reason: reason.is_valid(row).then(|| reason.value(row)),
-            };
-            let stage_at = stage_at.at.values()[places].iter().copied();
-            self.population.add(&entry, stage_at, &self.scope);
-            for place in errors.range(row) {
-                self.population
-                    .push_error(errors.occurred_at.value(place), errors.code.value(place));
-            }
-            self.population.end_errors();
+            let reason = reason.is_valid(row).then(|| reason.value(row));
+            self.population.add_fate(outlook, reason, &self.scope);
         }
+        self.add_errors(&columns, &chosen)?;
         self.add_attributes(&columns, &chosen)
     }
 
@@ -102,24 +83,77 @@ impl Sink for Collected {
         self.population.append(other.population);
     }
 }
+/// A session that becomes one of the population.
+struct Chosen {
+    row: usize,
+    mask: Mask,
+    started_at: i64,
+    /// Where the times of its stages begin.
+    stages: usize,
+}
 
 impl Collected {
+    /// The sessions of the scope that no exclusion takes out; of the others it is noted that they are there.
+    fn choose(
+        &mut self,
+        columns: &Columns<'_>,
+        stage_at: &StageColumn<'_>,
+    ) -> Result<Vec<Chosen>, ComputeError> {
+        let masks = Masks::of(columns)?;
+        let first = columns.instant("first_event_at")?;
+        let mut chosen = Vec::with_capacity(columns.0.num_rows());
+        for row in 0..columns.0.num_rows() {
+            let mask = masks.get(row, &self.scope);
+            if mask.reached & 1 == 0 {
+                self.population.add_orphan(first.value(row), &self.scope);
+                continue;
+            }
+            let places = stage_at.range(row);
+            if places.len() != self.scope.rules.count() {
+                let reason =
+                    format!("a session has {} stages, its funnel has others", places.len());
+                return Err(ComputeError::Damaged { reason });
+            }
+            let started_at = stage_at.at.value(places.start);
+            if !self.scope.holds(started_at) {
+                continue;
+            }
+            if masks.excluded(row) {
+                self.population.add_excluded();
+                continue;
+            }
+            chosen.push(Chosen { row, mask, started_at, stages: places.start });
+        }
+        Ok(chosen)
+    }
+
+    fn add_errors(&mut self, columns: &Columns<'_>, chosen: &[Chosen]) -> Result<(), ComputeError> {
+        let errors = self.wanted.errors.then(|| columns.errors()).transpose()?;
+        for one in chosen {
+            if let Some(errors) = &errors {
+                for place in errors.range(one.row) {
+                    self.population
+                        .push_error(errors.occurred_at.value(place), errors.code.value(place));
+                }
+            }
+            self.population.end_errors();
+        }
+        Ok(())
+    }
+
     fn add_attributes(
         &mut self,
         columns: &Columns<'_>,
-        rows: &[usize],
+        chosen: &[Chosen],
     ) -> Result<(), ComputeError> {
         for (name, values) in self.population.attributes_mut() {
             if name == CLIENT_ID {
                 let clients = columns.text(CLIENT_ID)?;
-                rows.iter().for_each(|&row| values.push(Some(clients.value(row))));
+                chosen.iter().for_each(|one| values.push(Some(clients.value(one.row))));
                 continue;
             }
             let attributes = columns.attributes()?;
-            for &row in rows {
-                let named = attributes.pairs(row).find(|(known, _)| *known == name);
-                values.push(named.map(|(_, value)| value));
-            }
+            chosen.iter().for_each(|one| values.push(attributes.get(one.row, name)));
         }
         Ok(())
     }
@@ -133,12 +167,12 @@ pub(super) struct Counted {
 }
 
 impl Sink for Counted {
-    fn new(scope: &Arc<Scope>, _: &Arc<[String]>, _: usize) -> Self {
+    fn new(scope: &Arc<Scope>, _: &Arc<Wanted>, _: usize) -> Self {
         let none = || Counts::none(scope.rules.count());
         Self { raw: none(), mature: none(), scope: Arc::clone(scope) }
     }
 
-    fn columns(_: &[String]) -> Vec<&'static str> {
+    fn columns(_: &Wanted) -> Vec<&'static str> {
         vec!["started_at", "reached", "reached_in_horizon", "furthest_stage", "excluded"]
     }
 
