@@ -43,7 +43,7 @@ pub use stages::{Conversion, MatureStage, StageReport};
 use crate::fold::Rules;
 use crate::selection::Selection;
 use figures::Figures;
-use population::{Scope, State};
+use population::{Basis, Scope, State};
 use rates::FunnelRates;
 
 /// What a report is asked for.
@@ -274,9 +274,8 @@ pub(crate) fn whole(analysis: &Analysis<'_>) -> Report {
     let rates = FunnelRates::of(shape, &raw, &mature);
     let figures = Figures::of(analysis);
     let recommendations = analysis.recommend(figures.segments.as_ref());
-    let states = |is: fn(State) -> bool| {
-        population.rows().filter(|&row| is(population.state(row))).count() as u64
-    };
+    let standing = population.standing(Basis::Raw);
+    let states = |is: fn(State) -> bool| standing.total(is);
     let (from, to) = (request.from, request.to);
     Report {
         as_of: Instant(request.as_of),

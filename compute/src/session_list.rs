@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use onramp_lake::Lake;
 use onramp_schemas::funnel::Funnel;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use crate::engine::Engine;
@@ -13,8 +13,10 @@ use crate::error::ComputeError;
 use crate::fold::{Fate, LostHow};
 use crate::metrics::{Instant, Needs, Period};
 use crate::reporting::{ReportRequest, fixed};
+pub use crate::sessions::{Filter, Outcome};
 use crate::sessions::{
     Glimpse, LoadRequest, OnProgress, Scope, Seen, Settings, catch_up, each_seen, refuse_unknown,
+    starts,
 };
 
 #[cfg(test)]
@@ -34,41 +36,6 @@ pub struct ListRequest {
     pub limit: usize,
     /// Leave out the first so many.
     pub offset: usize,
-}
-
-/// What listed sessions have in common; what is left out is no condition.
-#[derive(Clone, Debug, Default)]
-pub struct Filter {
-    /// They reached this stage, from 1.
-    pub stage: Option<usize>,
-    /// What became of them.
-    pub outcome: Option<Outcome>,
-    /// They were lost at this required stage, from 1.
-    pub dropped_at: Option<usize>,
-}
-
-/// What became of a session as of an instant.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, ToSchema)]
-#[serde(rename_all = "snake_case")]
-pub enum Outcome {
-    /// It reached the last stage.
-    Completed,
-    /// It was lost.
-    Abandoned,
-    /// It may still go on.
-    InFlight,
-}
-
-impl Outcome {
-    /// The outcome of a fate; `None`: an orphan, which is in no funnel.
-    pub fn of(fate: Fate) -> Option<Outcome> {
-        match fate {
-            Fate::Orphan => None,
-            Fate::Completed => Some(Outcome::Completed),
-            Fate::Abandoned { .. } => Some(Outcome::Abandoned),
-            Fate::InFlight { .. } => Some(Outcome::InFlight),
-        }
-    }
 }
 
 /// A page of sessions, the last to start first.
@@ -147,23 +114,31 @@ pub async fn session_list(
     let mut names: Vec<String> = funnel.segments.iter().chain(filtered).cloned().collect();
     names.sort_unstable();
     names.dedup();
-    let scope = Scope {
-        as_of: fixed.as_of,
-        period: (fixed.from, fixed.to),
-        clients: fixed.selection.clients_filter(fixed.client_id.as_deref()),
-    };
-    let mut page = Page { wanted: request.offset.saturating_add(request.limit), ..Page::default() };
-    let mut unknown: Vec<&String> = fixed.selection.attributes.keys().collect();
-    each_seen(lake, funnel, engine, &caught_up, scope, |session| {
-        unknown.retain(|name| session.attribute(name).is_none());
-        let selected = fixed.selection.has(|name| session.attribute(name));
-        if selected && !session.summary.excluded && request.filter.holds(&session) {
-            page.add(session, &names);
-        }
-    })
-    .await?;
     let wanted = LoadRequest::of(&fixed, Needs::default());
-    refuse_unknown(lake, funnel, engine, &caught_up, &wanted, &unknown).await?;
+    let end = request.offset.saturating_add(request.limit);
+    let listed = (request.filter.clone(), end);
+    let starts = starts(lake, funnel, engine, &caught_up, &wanted, listed).await?;
+    // An attribute of which a session has the value is known.
+    let attributes = fixed.selection.attributes.iter();
+    let unsure = attributes.filter(|(_, value)| value.is_none() || starts.total == 0);
+    let unsure: Vec<&String> = unsure.map(|(name, _)| name).collect();
+    refuse_unknown(lake, funnel, engine, &caught_up, &wanted, &unsure).await?;
+    let mut page = Page { wanted: end, ..Page::default() };
+    if request.limit > 0 && starts.total > request.offset as u64 {
+        // Names, reasons and errors are read of the page alone.
+        let scope = Scope {
+            as_of: fixed.as_of,
+            period: (starts.since().unwrap_or(fixed.from), fixed.to),
+            clients: fixed.selection.clients_filter(fixed.client_id.as_deref()),
+        };
+        each_seen(lake, funnel, engine, &caught_up, scope, |session| {
+            let selected = fixed.selection.has(|name| session.attribute(name));
+            if selected && !session.summary.excluded && holds(&request.filter, &session) {
+                page.add(session, &names);
+            }
+        })
+        .await?;
+    }
     page.cut();
     let found = page.found.into_iter().skip(request.offset);
     Ok(SessionList {
@@ -172,9 +147,9 @@ pub async fn session_list(
         funnel: funnel.name.clone(),
         funnel_hash: funnel.hash(),
         period: Period::of(&fixed),
-        total: page.total,
+        total: starts.total,
         offset: request.offset,
-        sessions: found.filter_map(|seen| listed(seen, funnel, fixed.as_of, &names)).collect(),
+        sessions: found.filter_map(|seen| described(seen, funnel, fixed.as_of, &names)).collect(),
     })
 }
 
@@ -182,7 +157,6 @@ pub async fn session_list(
 #[derive(Default)]
 struct Page {
     wanted: usize,
-    total: u64,
     found: Vec<Seen>,
     /// Sessions that started before cannot be on the page any more.
     since: Option<i64>,
@@ -190,8 +164,7 @@ struct Page {
 
 impl Page {
     fn add(&mut self, session: Glimpse<'_>, names: &[String]) {
-        self.total += 1;
-        if self.wanted == 0 || session.summary.started_at() < self.since {
+        if session.summary.started_at() < self.since {
             return;
         }
         self.found.push(session.seen(names));
@@ -230,20 +203,14 @@ fn check(funnel: &Funnel, request: &ListRequest) -> Result<(), ComputeError> {
     Ok(())
 }
 
-impl Filter {
-    fn holds(&self, session: &Glimpse<'_>) -> bool {
-        let summary = &session.summary;
-        let reached = |stage: usize| summary.stage_at.get(stage - 1).is_some_and(Option::is_some);
-        let outcome = Outcome::of(session.fate);
-        let lost_at = |stage| outcome == Some(Outcome::Abandoned) && summary.furthest == stage;
-        self.stage.is_none_or(reached)
-            && self.dropped_at.is_none_or(lost_at)
-            && self.outcome.is_none_or(|wanted| outcome == Some(wanted))
-    }
+fn holds(filter: &Filter, session: &Glimpse<'_>) -> bool {
+    let by_place = (0..).zip(&session.summary.stage_at);
+    let reached = by_place.fold(0, |mask, (place, at)| mask | u32::from(at.is_some()) << place);
+    filter.holds(reached, session.summary.furthest, session.fate)
 }
 
 /// `None`: a session that is in no funnel.
-fn listed(seen: Seen, funnel: &Funnel, as_of: i64, names: &[String]) -> Option<ListedSession> {
+fn described(seen: Seen, funnel: &Funnel, as_of: i64, names: &[String]) -> Option<ListedSession> {
     let Seen { client_id, session_id, attributes, summary, fate } = seen;
     let outcome = Outcome::of(fate)?;
     let started_at = summary.started_at()?;

@@ -15,6 +15,7 @@ mod counts;
 mod definition;
 mod derive;
 mod encode;
+mod filter;
 mod gather;
 mod keys;
 mod load;
@@ -33,8 +34,9 @@ mod tests;
 
 pub use catch_up::catch_up;
 pub use counts::{input_counts, knows_client, replayed_counts, watermark};
+pub use filter::{Filter, Outcome};
 pub use load::{CLIENT_ID, Dataset, LoadRequest, load};
-pub(crate) use load::{count, refuse_unknown};
+pub(crate) use load::{count, refuse_unknown, starts};
 pub use positions::{Positions, positions};
 pub use rebuild::{Rebuilt, rebuild};
 pub(crate) use replay::replay;

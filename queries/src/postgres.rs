@@ -18,6 +18,7 @@ mod session;
 mod settings;
 mod simple;
 mod tls;
+mod values;
 
 #[cfg(test)]
 mod tests;

@@ -24,7 +24,7 @@ pub const UPCASTERS: [Upcaster; 1] = [Upcaster {
 /// version gave that very name to another field of this one.
 pub fn field_name<'n>(event_type: &str, version: u32, name: &'n str) -> Option<&'n str> {
     let mut name = name;
-    let own = |upcaster: &&Upcaster| upcaster.event_type == event_type && upcaster.from >= version;
+    let own = |upcaster: &&Upcaster| upcaster.from >= version && upcaster.event_type == event_type;
     for upcaster in UPCASTERS.iter().filter(own) {
         if let Some((_, new)) = upcaster.renamed.iter().find(|(old, _)| *old == name) {
             name = new;

@@ -2,7 +2,7 @@
 # Real Apache Kafka brokers (KRaft, combined roles) on loopback, for the tests.
 #   broker.sh jars               resolve the jars once (Java and Maven needed)
 #   broker.sh format DIR PORT…   lay out a cluster in DIR, one broker a port (PORT+1 is taken too): one or three
-#   broker.sh run DIR NODE       run broker NODE (1, 2, …) of that cluster until stdin ends
+#   broker.sh run DIR NODE       run broker NODE (1, 2, …) of that cluster until it or stdin ends
 #   broker.sh topics DIR …       Kafka's own topic tool against that cluster
 set -euo pipefail
 here=$(cd "$(dirname "$0")" && pwd)
@@ -71,11 +71,15 @@ PROPERTIES
 }
 
 run() { # DIR NODE
-  # The broker lives as long as whoever holds our standard input.
-  (java_main "$1" kafka.Kafka "$1/$2.properties") </dev/null &
+  # The broker lives as long as whoever holds our standard input, which a process in the background
+  # has only by another number.
+  exec 3<&0
+  (java_main "$1" kafka.Kafka "$1/$2.properties") </dev/null 3<&- &
   broker=$!
-  cat >/dev/null
-  kill -KILL "$broker"
+  cat <&3 >/dev/null &
+  reader=$!
+  wait -n "$broker" "$reader" || true
+  kill -KILL "$broker" "$reader" 2>/dev/null || true
 }
 
 command=${1:-}

@@ -56,13 +56,7 @@ fn tools() -> bool {
 impl Broker {
     fn start(brokers: usize, more: impl Fn(u16) -> String) -> Self {
         let folder = tempfile::tempdir().expect("a temporary folder");
-        let mut ports: Vec<u16> = Vec::new();
-        while ports.len() < brokers {
-            let port = free_ports();
-            if ports.iter().all(|taken| taken.abs_diff(port) > 1) {
-                ports.push(port);
-            }
-        }
+        let ports = (0..brokers).map(|_| free_ports()).collect();
         let mut cluster = Self { folder, processes: Vec::new(), ports };
         let ports = cluster.ports.iter().map(u16::to_string);
         let laid_out = cluster.script("format").args(ports).status().expect("bash runs");
@@ -78,8 +72,8 @@ impl Broker {
     }
 
     fn run(&self, broker: usize) -> Child {
-        let log = self.folder.path().join(format!("broker-{broker}.log"));
-        let log = File::options().create(true).append(true).open(log).expect("a log file");
+        let log = File::options().create(true).append(true).open(self.log(broker));
+        let log = log.expect("a log file");
         self.script("run")
             .arg((broker + 1).to_string())
             .stdin(Stdio::piped())
@@ -96,10 +90,20 @@ impl Broker {
         script
     }
 
-    fn await_up(&self, broker: usize) {
+    fn await_up(&mut self, broker: usize) {
+        let log = self.log(broker);
+        let port = self.ports[broker];
+        let process = self.processes[broker].as_mut().expect("a process that was started");
         eventually("the broker listens", 180, || {
-            std::net::TcpStream::connect(("127.0.0.1", self.ports[broker])).ok()
+            let ended = process.try_wait().expect("a process of ours");
+            assert!(ended.is_none(), "the broker ended: {}", std::fs::read_to_string(&log).unwrap());
+            std::net::TcpStream::connect(("127.0.0.1", port)).ok()
         });
+    }
+
+    /// What a broker says.
+    fn log(&self, broker: usize) -> PathBuf {
+        self.folder.path().join(format!("broker-{broker}.log"))
     }
 
     /// How many brokers there are, those that are away too.

@@ -4,8 +4,10 @@ pub mod broker;
 pub mod python;
 pub mod store;
 
+use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -132,12 +134,17 @@ pub fn eventually<T>(what: &str, seconds: u64, mut found: impl FnMut() -> Option
     }
 }
 
-/// A free port on loopback, and the one after it.
+/// A free port on loopback, and the one after it. Below those that the system gives to clients: a port
+/// of theirs may be taken before the server that is meant to have it has started.
 pub fn free_ports() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let free = |port| TcpListener::bind(("127.0.0.1", port)).is_ok();
+    // Processes begin apart from each other, threads of one go on from there.
+    let begin = (std::process::id() % 5000) as u16;
     loop {
-        let first = std::net::TcpListener::bind("127.0.0.1:0").expect("a free port");
-        let port = first.local_addr().expect("its address").port();
-        if port < u16::MAX && std::net::TcpListener::bind(("127.0.0.1", port + 1)).is_ok() {
+        let pair = begin.wrapping_add(NEXT.fetch_add(1, Ordering::Relaxed)) % 5000;
+        let port = 20_000 + 2 * pair;
+        if free(port) && free(port + 1) {
             return port;
         }
     }

@@ -135,9 +135,8 @@ impl Answer for Exits {
         };
         let (left, passed): (Vec<_>, Vec<_>) =
             parallel::map(shape.steps(), step).into_iter().unzip();
-        let completed = |row: &usize| population.state(*row) == State::Completed;
         Exits {
-            incomplete: population.rows().filter(|row| !completed(row)).count() as u64,
+            incomplete: population.standing(Basis::Raw).total(|state| state != State::Completed),
             time_analysis: figures::dwell(shape, &left, passed),
             heatmap: left.iter().flat_map(|step| step.cells.clone()).collect(),
             error_patterns: left.into_iter().flat_map(|step| step.patterns).collect(),

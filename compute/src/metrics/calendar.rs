@@ -81,14 +81,34 @@ impl HoursOfWeek {
         HoursOfWeek { timezone, first, hours: known.flat_map(quarters).collect() }
     }
 
+    /// How many of those instants that are marked lie in each hour of the week. Whether one is marked cannot be
+    /// foreseen, so that the others are counted too, beyond the week.
+    pub fn counts(&self, instants: impl Iterator<Item = (bool, i64)>) -> [u64; 168] {
+        let mut counts = [0; 168 + 2];
+        for (is_marked, at) in instants {
+            let hour =
+                self.hours.get(self.quarter(at)).map_or(168, |&hour| usize::from(hour).min(168));
+            let hour = if is_marked { hour } else { 169 };
+            if hour == 168 {
+                counts[hour_of_week(at, self.timezone) as usize] += 1;
+            } else {
+                counts[hour] += 1;
+            }
+        }
+        std::array::from_fn(|hour| counts[hour])
+    }
+
     /// As [`hour_of_week`].
     pub fn of(&self, at: i64) -> u32 {
-        // An instant before the first quarter lies beyond the last as a number without sign.
-        let quarter = at.wrapping_sub(self.first) as u64 / QUARTER_MICROS as u64;
-        match self.hours.get(quarter as usize) {
+        match self.hours.get(self.quarter(at)) {
             Some(&hour) if hour != UNKNOWN => u32::from(hour),
             _ => hour_of_week(at, self.timezone),
         }
+    }
+
+    /// The place of an instant's quarter; one before the first lies beyond the last.
+    fn quarter(&self, at: i64) -> usize {
+        (at.wrapping_sub(self.first) as u64 / QUARTER_MICROS as u64) as usize
     }
 }
 
@@ -237,7 +257,11 @@ mod tests {
                 let hours = HoursOfWeek::new(from, from + 300 * DAY_MICROS, zone);
                 for step in 0..3_000 {
                     let at = from - DAY_MICROS + step * 8_999_999_999;
-                    assert_eq!(hours.of(at), hour_of_week(at, zone), "{zone} {at}");
+                    let hour = hour_of_week(at, zone);
+                    assert_eq!(hours.of(at), hour, "{zone} {at}");
+                    let counts = hours.counts([(true, at), (false, at)].into_iter());
+                    let expected = std::array::from_fn(|place| u64::from(place as u32 == hour));
+                    assert_eq!(counts, expected, "{zone} {at}");
                 }
             }
         }

@@ -97,6 +97,15 @@ struct Tally {
     to_complete: Vec<i64>,
 }
 
+/// The sessions of one week, gathered so that their stages are counted many at once.
+#[derive(Default)]
+struct Week {
+    reached: Vec<u32>,
+    mature: Vec<u32>,
+    in_flight: u64,
+    to_complete: Vec<i64>,
+}
+
 pub(super) fn cohorts(
     population: &Population,
     shape: &Shape,
@@ -128,25 +137,26 @@ pub(super) fn cohorts(
 }
 
 fn tally(population: &Population, weeks: &[Bucket], shape: &Shape) -> Vec<Tally> {
-    let empty = || Tally {
-        counts: Counts::none(shape.count()),
-        mature: Counts::none(shape.count()),
-        in_flight: 0,
-        to_complete: Vec::new(),
-    };
-    let mut tallies: Vec<Tally> = weeks.iter().map(|_| empty()).collect();
+    let mut gathered: Vec<Week> = weeks.iter().map(|_| Week::default()).collect();
     for row in population.rows() {
         let started_at = population.started_at(row);
         let after = weeks.partition_point(|week| week.start <= started_at);
-        let Some(tally) = after.checked_sub(1).and_then(|index| tallies.get_mut(index)) else {
+        let Some(week) = after.checked_sub(1).and_then(|index| gathered.get_mut(index)) else {
             continue;
         };
-        tally.counts.add(population, row, Basis::Raw);
-        tally.mature.add(population, row, Basis::Mature);
-        tally.in_flight += u64::from(population.state(row).in_flight());
-        tally.to_complete.extend(population.between(row, 0, shape.last()));
+        week.reached.push(Basis::Raw.mask(population, row));
+        week.mature.push(Basis::Mature.mask(population, row));
+        week.in_flight += u64::from(population.state(row).in_flight());
+        week.to_complete.extend(population.between(row, 0, shape.last()));
     }
-    tallies
+    let counts = |masks: &[u32]| Counts::of_masks(shape.count(), masks);
+    let tally = |week: Week| Tally {
+        counts: counts(&week.reached),
+        mature: counts(&week.mature),
+        in_flight: week.in_flight,
+        to_complete: week.to_complete,
+    };
+    gathered.into_iter().map(tally).collect()
 }
 
 /// Conversion by age; `to_complete` is sorted.

@@ -79,18 +79,12 @@ struct Tally {
 
 impl Tally {
     fn of(population: &Population, shape: &Shape, basis: Basis) -> Tally {
-        let none = || vec![0; shape.count()];
         let reached = Counts::up_to_now(population, basis).reached;
-        let mut tally = Tally { reached, lost: none(), in_flight: none() };
-        for row in population.rows().filter(|&row| basis.holds(population, row)) {
-            let here = population.furthest(row) - 1;
-            match population.state(row) {
-                State::Lost => tally.lost[here] += 1,
-                State::Active | State::Quiet => tally.in_flight[here] += 1,
-                State::Completed => {}
-            }
-        }
-        tally
+        let standing = population.standing(basis);
+        let here =
+            |is: fn(State) -> bool| (1..=shape.count()).map(|it| standing.count(it, is)).collect();
+        let lost = here(|state| state == State::Lost);
+        Tally { reached, lost, in_flight: here(State::in_flight) }
     }
 
     fn stages(&self, shape: &Shape, thresholds: &Thresholds) -> Vec<DropOffStage> {

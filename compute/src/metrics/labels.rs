@@ -1,7 +1,8 @@
 //! Texts that many rows share, as numbers.
 
-use std::collections::HashMap;
 use std::sync::Arc;
+
+use hashbrown::HashMap;
 
 use super::population::Groups;
 
@@ -53,6 +54,16 @@ impl Labelled {
 
     pub fn get(&self, row: usize) -> Option<&str> {
         self.labels.get(self.of_row[row] as usize).map(|text| &**text)
+    }
+
+    /// The texts by their numbers.
+    pub fn texts(&self) -> &[Arc<str>] {
+        &self.labels
+    }
+
+    /// The number of the text of a row that has one.
+    pub fn number(&self, row: usize) -> u32 {
+        self.of_row[row]
     }
 
     /// Whether no row has a text.

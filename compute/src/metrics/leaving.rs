@@ -1,13 +1,10 @@
 //! When, with which errors, after how long and why sessions leave a stage.
 
-use std::collections::BTreeMap;
-use std::ops::Range;
-
 use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::calendar::HoursOfWeek;
-use super::population::{Left, Population};
+use super::population::{ByCode, Left, Population};
 use super::times::Durations;
 use crate::statistics::proportion::Proportion;
 
@@ -91,18 +88,19 @@ pub(super) fn leaving(
     (stage, next): (usize, usize),
     hours: &HoursOfWeek,
 ) -> Leaving {
-    let mut by_hour = [Exits::default(); HOURS];
-    let mut with: BTreeMap<&str, Exits> = BTreeMap::new();
+    let passed = population.passages(stage, next).map(|passage| {
+        let both = passage.since.is_some() & passage.until.is_some();
+        (both, passage.until.unwrap_or_default())
+    });
+    let passed = hours.counts(passed);
+    let mut by_hour: [Exits; HOURS] =
+        std::array::from_fn(|hour| Exits { lost: 0, passed: passed[hour] });
     let mut stayed = Vec::new();
-    for passage in population.passages(stage, next).filter(|passage| passage.since.is_some()) {
-        if let Some(at) = passage.until {
-            by_hour[hours.of(at) as usize].add(false);
-        }
-    }
     for (since, at) in population.lost_at_stage(stage, next) {
-        by_hour[hours.of(at) as usize].add(true);
+        by_hour[hours.of(at) as usize].lost += 1;
         stayed.push(at - since);
     }
+    let (mut with, mut here) = (ByCode::<Exits>::new(population), Vec::new());
     for row in population.with_errors() {
         let Some(since) = population.at(row, stage) else { continue };
         let (until, is_lost) = match population.left(row, stage, next) {
@@ -110,9 +108,8 @@ pub(super) fn leaving(
             Some(Left::Passed { at }) => (at, false),
             None => continue,
         };
-        for code in codes(population, row, since..until) {
-            with.entry(code).or_default().add(is_lost);
-        }
+        population.codes(row, since..until, &mut here);
+        here.iter().for_each(|&code| with.of(code).add(is_lost));
     }
     let all = Exits {
         lost: by_hour.iter().map(|exits| exits.lost).sum(),
@@ -121,13 +118,13 @@ pub(super) fn leaving(
     let cells = by_hour.iter().enumerate().filter_map(|(hour, exits)| exits.cell(stage, hour, all));
     Leaving {
         cells: cells.collect(),
-        patterns: with.into_iter().map(|(code, with)| with.pattern(stage, code, all)).collect(),
+        patterns: with.named().map(|(code, with)| with.pattern(stage, code, all)).collect(),
         lost: Durations::of(&stayed),
     }
 }
 
 /// Sessions that left a stage.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Exits {
     lost: u64,
     passed: u64,
@@ -166,19 +163,6 @@ impl Exits {
             lift: lift(lost, passed),
         }
     }
-}
-
-/// The distinct codes of a session's errors in a span of time.
-#[inline]
-pub(super) fn codes(population: &Population, row: usize, during: Range<i64>) -> Vec<&str> {
-    let errors = population.errors(row).filter(|(at, _)| during.contains(at));
-    let mut codes: Vec<&str> = errors.map(|(_, code)| code).collect();
-    if codes.len() < 2 {
-        return codes;
-    }
-    codes.sort_unstable();
-    codes.dedup();
-    codes
 }
 
 fn lift(lost: Proportion, passed: Proportion) -> Option<f64> {

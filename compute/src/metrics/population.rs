@@ -9,7 +9,7 @@ use super::parallel::{self, Job};
 use crate::fold::{Fate, LostHow, Outlook, Rules, Session};
 
 pub(crate) use counts::Counts;
-pub(super) use passes::{Groups, Left, Passage};
+pub(super) use passes::{ByCode, Groups, Left, Passage};
 pub(crate) use shape::Shape;
 
 /// On what footing sessions are counted.
@@ -24,7 +24,7 @@ pub(super) enum Basis {
 
 impl Basis {
     /// Bit k: the session reached stage k. Bit 0 is set if the basis holds the session.
-    fn mask(self, population: &Population, row: usize) -> u32 {
+    pub fn mask(self, population: &Population, row: usize) -> u32 {
         self.masks(population)[row]
     }
 
@@ -78,6 +78,9 @@ pub(super) enum State {
     /// In flight, without.
     Quiet,
 }
+
+/// All of them.
+const STATES: [State; 4] = [State::Completed, State::Lost, State::Active, State::Quiet];
 
 impl State {
     pub fn in_flight(self) -> bool {

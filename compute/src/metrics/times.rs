@@ -36,9 +36,17 @@ pub struct Durations {
 impl Durations {
     /// Summarises microseconds, in any order.
     pub(super) fn of(micros: &[i64]) -> Durations {
-        let summary = quantile::summary(micros);
+        Durations::summarised(micros.len(), quantile::summary(micros))
+    }
+
+    /// Summarises microseconds that are in order.
+    fn of_sorted(micros: &[i64]) -> Durations {
+        Durations::summarised(micros.len(), quantile::summary_of_sorted(micros))
+    }
+
+    fn summarised(sessions: usize, summary: Option<quantile::Summary>) -> Durations {
         Durations {
-            sessions: micros.len() as u64,
+            sessions: sessions as u64,
             mean_seconds: summary.map(|s| s.mean),
             median_seconds: summary.map(|s| s.median),
             p25_seconds: summary.map(|s| s.p25),
@@ -148,12 +156,12 @@ pub(super) fn stage_times(
 ) -> Option<StageTimes> {
     let previous = shape.previous(stage)?;
     let mut micros = population.durations(previous, stage);
-    let step = Durations::of(&micros);
+    order::sort(&mut micros);
+    let step = Durations::of_sorted(&micros);
     let from_start = match previous {
         0 => step,
         _ => Durations::of(&population.durations(0, stage)),
     };
-    order::sort(&mut micros);
     let incidence =
         stage_incidence(population, shape, (previous, stage), &micros, as_of, with_curve);
     Some(StageTimes { from_start, step, incidence })

@@ -73,6 +73,23 @@ async fn the_last_to_start_comes_first_and_pages_follow_each_other() {
 }
 
 #[tokio::test]
+async fn those_that_start_at_once_are_each_on_one_page() {
+    let mut test = TestLake::new();
+    let names = ["a", "b", "c", "d", "e"];
+    test.append(&names.map(|name| event(name, STARTED, MINUTE, ""))).await;
+    test.append(&[event("first", STARTED, 0, ""), event("last", STARTED, 2 * MINUTE, "")]).await;
+    for size in 1..=3 {
+        let mut seen = Vec::new();
+        for offset in (0..7).step_by(size) {
+            let page = listed(&test, Filter::default(), (size, offset)).await;
+            assert_eq!(page.total, 7);
+            seen.extend(ids(&page).into_iter().map(str::to_owned));
+        }
+        assert_eq!(seen, ["last", "a", "b", "c", "d", "e", "first"], "{size} at a time");
+    }
+}
+
+#[tokio::test]
 async fn a_session_says_where_it_stayed_and_why_it_left() {
     let test = lake().await;
     let all = listed(&test, Filter::default(), (10, 0)).await;

@@ -19,6 +19,7 @@ use super::CaughtUp;
 use super::catch_up::own_files;
 use super::columns::Columns;
 use super::definition::Definition;
+use super::filter::Filter;
 use super::positions::Positions;
 use crate::engine::Engine;
 use crate::error::ComputeError;
@@ -32,10 +33,13 @@ mod past;
 mod properties;
 mod scan;
 mod sinks;
+mod starts;
 
 pub(super) use past::refold;
 use scan::Sink;
 use sinks::{Collected, Counted};
+use starts::Listed;
+pub(crate) use starts::Starts;
 
 /// The attribute that every session has.
 pub const CLIENT_ID: &str = "client_id";
@@ -69,6 +73,10 @@ impl LoadRequest {
             periods: request.periods(needs),
             errors: needs.errors,
         }
+    }
+
+    fn first_period(&self) -> (i64, i64) {
+        self.periods.first().copied().unwrap_or((i64::MIN, i64::MAX))
     }
 
     /// The attributes that are wanted, and those that are asked about.
@@ -124,9 +132,24 @@ pub(crate) async fn count(
     request: &LoadRequest,
 ) -> Result<(Counts, Counts), ComputeError> {
     let loader = Loader::new(lake, funnel, engine, caught_up, request)?;
-    let period = request.periods.first().copied().unwrap_or((i64::MIN, i64::MAX));
-    let counted: Counted = loader.sessions(period).await?;
+    let counted: Counted = loader.sessions(request.first_period()).await?;
     Ok((counted.raw, counted.mature))
+}
+
+/// How many sessions of the request's first period a filter lets through, and from when on the last
+/// `most` of them started.
+pub(crate) async fn starts(
+    lake: &Lake,
+    funnel: &Funnel,
+    engine: &Engine,
+    caught_up: &CaughtUp,
+    request: &LoadRequest,
+    (filter, most): (Filter, usize),
+) -> Result<Starts, ComputeError> {
+    let mut loader = Loader::new(lake, funnel, engine, caught_up, request)?;
+    loader.wanted =
+        Arc::new(Wanted { listed: Listed { filter, most }, ..(*loader.wanted).clone() });
+    loader.sessions(request.first_period()).await
 }
 
 /// Refuses the first of these attributes that no session has ever had.
@@ -146,10 +169,12 @@ pub(crate) async fn refuse_unknown(
 }
 
 /// What is wanted of sessions beside what every figure needs.
+#[derive(Clone)]
 struct Wanted {
     /// Attributes, each once.
     names: Vec<String>,
     errors: bool,
+    listed: Listed,
 }
 
 /// What sessions are read from.
@@ -179,7 +204,11 @@ impl<'a> Loader<'a> {
             lake,
             definition: Definition::compile(&context, funnel)?,
             context,
-            wanted: Arc::new(Wanted { names: distinct(&request.names()), errors: request.errors }),
+            wanted: Arc::new(Wanted {
+                names: distinct(&request.names()),
+                errors: request.errors,
+                listed: Listed::default(),
+            }),
             request,
             events,
             files: own_files(table, &funnel.name),

@@ -77,7 +77,7 @@ pub(crate) struct Scope {
     pub clients: Option<Expr>,
 }
 
-/// Hands over every session of the scope, in no order.
+/// Hands over every session of the scope, in no order; for scopes of few sessions.
 pub(crate) async fn each_seen(
     lake: &Lake,
     funnel: &Funnel,
@@ -200,7 +200,7 @@ impl Reader<'_> {
         let within = started_at().gt_eq(instant(from)).and(started_at().lt(instant(to)));
         let filter = self.scope.clients.iter().cloned().fold(which.and(within), Expr::and);
         let files = own_files(self.table, &self.definition.name);
-        let table = LakeTable::of_files(self.lake, &SESSIONS, files);
+        let table = LakeTable::of_files(self.lake, &SESSIONS, files).with_row_filter();
         let frame = self.context.read_table(Arc::new(table)).map_err(failed)?;
         let frame = frame.filter(filter).map_err(failed)?;
         let frame = frame.select(columns.iter().map(|name| col(*name))).map_err(failed)?;

@@ -23,12 +23,22 @@ const PERCENTS: [u32; 5] = [25, 50, 75, 90, 99];
 
 /// Summarises microseconds, in any order, as seconds. `None` of nothing.
 pub fn summary(micros: &[i64]) -> Option<Summary> {
+    summarised(micros, |places| order::select(micros, places))
+}
+
+/// The same of microseconds that are in order.
+pub fn summary_of_sorted(micros: &[i64]) -> Option<Summary> {
+    summarised(micros, |places| places.iter().map(|&place| micros[place]).collect())
+}
+
+/// `at` gives what stands at ascending places among all in order.
+fn summarised(micros: &[i64], at: impl Fn(&[usize]) -> Vec<i64>) -> Option<Summary> {
     let total: i128 = micros.iter().map(|&value| i128::from(value)).sum();
     let mean = total as f64 / (micros.len() as f64 * 1e6);
     let last = micros.len().checked_sub(1)?;
     let places = PERCENTS.map(|percent| Position::of(last, percent));
     let around = places.map(|place| [place.below, place.above]);
-    let found = order::select(micros, around.as_flattened());
+    let found = at(around.as_flattened());
     let mut quantiles = places
         .iter()
         .zip(found.chunks_exact(2))

@@ -3,18 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use datafusion::arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use datafusion::arrow::compute::cast;
-use datafusion::arrow::datatypes::{
-    DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
-};
+use bytes::BytesMut;
+use datafusion::arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use datafusion_postgres::arrow_pg::datatypes::arrow_schema_to_pg_fields;
-use datafusion_postgres::arrow_pg::encoder::{Encoder, encode_value};
-use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::api::portal::Format;
-use datafusion_postgres::pgwire::api::results::{
-    DataRowEncoder, FieldFormat, FieldInfo, QueryResponse,
-};
+use datafusion_postgres::pgwire::api::results::{FieldInfo, QueryResponse};
 use datafusion_postgres::pgwire::error::PgWireResult;
 use datafusion_postgres::pgwire::messages::data::DataRow;
 use futures::future::Either;
@@ -24,12 +17,15 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, timeout_at};
 
 use super::errors::{self, PROTOCOL};
+use super::values::Values;
 use crate::sql::{self, SqlError};
 
 /// Bytes of rows that travel together from the workers to the connection,
 const CHUNK: usize = 128 << 10;
 /// of which so many wait.
 const CHUNKS: usize = 4;
+/// Bytes for which there must be room to begin a row; most rows are shorter.
+const LEAST: usize = 1 << 10;
 
 /// Rows, or `None` after the last; a channel that ends without it was cut off.
 type Told = PgWireResult<Option<Vec<DataRow>>>;
@@ -125,22 +121,32 @@ async fn next(
 async fn produce(
     mut rows: sql::Rows,
     columns: &SchemaRef,
-    fields: &Arc<Vec<FieldInfo>>,
+    fields: &[FieldInfo],
     sender: &mpsc::Sender<Told>,
 ) -> PgWireResult<()> {
-    let mut encoder = DataRowEncoder::new(Arc::clone(fields));
+    let mut buffer = BytesMut::new();
     let (mut chunk, mut size) = (Vec::new(), 0);
     while let Some(batch) = rows.try_next().await.map_err(|error| errors::failed(error.into()))? {
-        let arrays = as_described(&batch, columns)?;
+        let told = columns.fields().iter().zip(fields);
+        let values = batch.columns().iter().zip(told);
+        let mut values: Vec<Values> = values
+            .map(|(array, (column, field))| Values::new(array, column, field))
+            .collect::<PgWireResult<_>>()?;
         for row in 0..batch.num_rows() {
-            let encoded = encode(&mut encoder, &arrays, row, columns, fields)?;
-            size += encoded.data.len();
-            chunk.push(encoded);
+            for values in &mut values {
+                values.write(row, &mut buffer)?;
+            }
+            let row = buffer.split();
+            size += row.len();
+            chunk.push(DataRow::new(row, fields.len() as i16));
             if size >= CHUNK {
                 size = 0;
                 if sender.send(Ok(Some(std::mem::take(&mut chunk)))).await.is_err() {
                     return Ok(());
                 }
+            }
+            if buffer.capacity() < LEAST {
+                buffer.reserve(CHUNK);
             }
         }
     }
@@ -149,60 +155,4 @@ async fn produce(
         let _ = sender.send(Ok(Some(chunk))).await;
     }
     Ok(())
-}
-
-/// The batch's columns in the types that the client was told.
-fn as_described(batch: &RecordBatch, columns: &SchemaRef) -> PgWireResult<Vec<ArrayRef>> {
-    let pairs = batch.columns().iter().zip(columns.fields());
-    pairs
-        .map(|(array, column)| {
-            if array.data_type() == column.data_type() {
-                return Ok(Arc::clone(array));
-            }
-            cast(array, column.data_type()).map_err(|error| errors::of_engine(&error.into()))
-        })
-        .collect()
-}
-
-fn encode(
-    encoder: &mut DataRowEncoder,
-    arrays: &[ArrayRef],
-    row: usize,
-    columns: &SchemaRef,
-    fields: &[FieldInfo],
-) -> PgWireResult<DataRow> {
-    for ((array, column), field) in arrays.iter().zip(columns.fields()).zip(fields) {
-        if array.is_null(row) {
-            Encoder::encode_field(encoder, &None::<i8>, field)?;
-        } else if let Some(times) = times(array, row, field)? {
-            let (kind, options) = (Type::TEXT, field.format_options());
-            encoder.encode_field_with_type_and_format(&times, &kind, FieldFormat::Text, options)?;
-        } else {
-            encode_value(encoder, array, row, column, field)?;
-        }
-    }
-    Ok(encoder.take_row())
-}
-
-/// A list of times as text: quoted, as there is a blank in each.
-fn times(array: &ArrayRef, row: usize, field: &FieldInfo) -> PgWireResult<Option<String>> {
-    let zone = match *field.datatype() {
-        Type::TIMESTAMPTZ_ARRAY => "+00",
-        Type::TIMESTAMP_ARRAY => "",
-        _ => return Ok(None),
-    };
-    let Some(list) = array.as_list_opt::<i32>().filter(|_| field.format() == FieldFormat::Text)
-    else {
-        return Ok(None);
-    };
-    let plain = DataType::Timestamp(TimeUnit::Microsecond, None);
-    let times = cast(&list.value(row), &plain).map_err(|error| errors::of_engine(&error.into()))?;
-    let times = times.as_primitive::<TimestampMicrosecondType>();
-    let texts = (0..times.len()).map(|place| match times.value_as_datetime(place) {
-        Some(time) if times.is_valid(place) => {
-            format!("\"{}{zone}\"", time.format("%Y-%m-%d %H:%M:%S%.6f"))
-        }
-        _ => "NULL".to_owned(),
-    });
-    Ok(Some(format!("{{{}}}", texts.collect::<Vec<_>>().join(","))))
 }

@@ -34,20 +34,35 @@ pub(super) fn check_size(bytes: usize, record: &RecordContext<'_>) -> Result<(),
     Ok(())
 }
 
-/// Attributes of the envelope that have a column, in the order of [`Envelope::texts`].
-const ATTRIBUTES: [&str; 11] = [
-    "specversion",
-    "id",
-    "source",
-    "type",
-    "clientid",
-    "subject",
-    "time",
-    "userid",
-    "dataschema",
-    "correlationid",
-    "causationid",
-];
+/// Declares the attributes of the envelope that have a column, and how one is found: compared with constants in line, where
+/// to go through a list is a call a name.
+macro_rules! attributes {
+    ($($name:literal = $place:literal,)+) => {
+        /// In the order of [`Envelope::texts`].
+        const ATTRIBUTES: [&str; [$($name),+].len()] = [$($name),+];
+
+        fn place(name: &str) -> Option<usize> {
+            match name {
+                $($name => Some($place),)+
+                _ => None,
+            }
+        }
+    };
+}
+
+attributes! {
+    "specversion" = 0,
+    "id" = 1,
+    "source" = 2,
+    "type" = 3,
+    "clientid" = 4,
+    "subject" = 5,
+    "time" = 6,
+    "userid" = 7,
+    "dataschema" = 8,
+    "correlationid" = 9,
+    "causationid" = 10,
+}
 
 /// The places of the payload behind those of the attributes.
 const DATA: usize = ATTRIBUTES.len();
@@ -78,7 +93,7 @@ impl<'a> Envelope<'a> {
         let place = match name.as_ref() {
             "data" => Some(DATA),
             "data_base64" => Some(DATA_BASE64),
-            name => ATTRIBUTES.iter().position(|known| *known == name),
+            name => place(name),
         };
         if !self.names.meet(place, &name) {
             return Err(twice(Code::MalformedJson, &name));
@@ -100,7 +115,7 @@ impl<'a> Envelope<'a> {
 
     /// An attribute of binary mode.
     pub(super) fn take_text(&mut self, name: &'a str, text: &'a str) -> Result<(), Rejection> {
-        let place = ATTRIBUTES.iter().position(|known| *known == name);
+        let place = place(name);
         if !self.names.meet(place, &Cow::Borrowed(name)) {
             return Err(twice(Code::NotCloudevents, name));
         }

@@ -18,8 +18,12 @@ impl Counts {
     }
 
     pub(in crate::metrics) fn of(population: &Population, basis: Basis) -> Counts {
-        let mut counts = Counts::none(population.stages());
-        let masks = basis.masks(population);
+        Counts::of_masks(population.stages(), basis.masks(population))
+    }
+
+    /// Of sessions by the stages that each reached.
+    pub(in crate::metrics) fn of_masks(stages: usize, masks: &[u32]) -> Counts {
+        let mut counts = Counts::none(stages);
         // A batch of them stays in the cache from stage to stage.
         masks.chunks(BATCH).for_each(|batch| counts.add_masks(batch));
         counts

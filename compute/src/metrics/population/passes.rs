@@ -2,7 +2,8 @@
 
 use std::ops::Range;
 
-use super::{Population, State};
+use super::{Basis, Population, STATES, State};
+use crate::metrics::labels::Labelled;
 
 /// How a session left a required stage.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,6 +32,55 @@ pub(in crate::metrics) struct Groups<'a> {
     pub values: Vec<Option<&'a str>>,
     /// Index of its value, by session.
     pub of_row: Vec<usize>,
+}
+
+/// Something for each error code.
+pub(in crate::metrics) struct ByCode<'a, T> {
+    codes: &'a Labelled,
+    values: Vec<T>,
+}
+
+impl<'a, T: Clone + Default + PartialEq> ByCode<'a, T> {
+    /// For the codes of a population.
+    pub fn new(population: &'a Population) -> Self {
+        let codes = &population.error_code;
+        Self { codes, values: vec![T::default(); codes.texts().len()] }
+    }
+
+    /// That of a code by its number.
+    pub fn of(&mut self, code: u32) -> &mut T {
+        &mut self.values[code as usize]
+    }
+
+    /// What is there for each code, by its text and in the order of it.
+    pub fn named(self) -> impl Iterator<Item = (&'a str, T)> {
+        let texts = self.codes.texts().iter().map(|text| &**text);
+        let mut named: Vec<(&str, T)> = texts.zip(self.values).collect();
+        named.retain(|(_, value)| *value != T::default());
+        named.sort_unstable_by_key(|(text, _)| *text);
+        named.into_iter()
+    }
+}
+
+/// How many sessions are in which state, by the number of the furthest required stage.
+pub(in crate::metrics) struct Standing {
+    counts: Vec<[u64; STATES.len()]>,
+}
+
+impl Standing {
+    /// Those at a stage, from 1, in such states.
+    pub fn count(&self, furthest: usize, is: fn(State) -> bool) -> u64 {
+        STATES
+            .into_iter()
+            .filter(|&state| is(state))
+            .map(|it| self.counts[furthest][it as usize])
+            .sum()
+    }
+
+    /// All in such states.
+    pub fn total(&self, is: fn(State) -> bool) -> u64 {
+        (0..self.counts.len()).map(|furthest| self.count(furthest, is)).sum()
+    }
 }
 
 impl Population {
@@ -63,7 +113,9 @@ impl Population {
         let both = 1 << from | 1 << to;
         let times = self.stage_at[from].iter().zip(&self.stage_at[to]);
         let masked = self.reached.iter().zip(times);
-        kept(masked.map(|(mask, (start, end))| (mask & both == both, end.wrapping_sub(*start))))
+        let took =
+            masked.map(|(mask, (start, end))| (mask & both == both, end.wrapping_sub(*start)));
+        kept(took)
     }
 
     /// The sessions that reached one stage and not another.
@@ -110,21 +162,32 @@ impl Population {
         ends.filter(|(_, (end, start))| end > start).map(|(row, _)| row)
     }
 
-    /// The sessions lost at a required stage, of which none reached the next one: the session, when it
-    /// came to the stage, and its last activity.
+    /// The sessions lost at a required stage, of which none reached the next one: when each came to the
+    /// stage, and its last activity.
     pub(in crate::metrics) fn lost_at_stage(
         &self,
         stage: usize,
         next: usize,
     ) -> impl Iterator<Item = (i64, i64)> {
-        let last = self.state.iter().zip(&self.furthest).zip(0..);
-        let furthest = last.filter(move |((state, furthest), _)| {
-            **state == State::Lost && usize::from(**furthest) == stage + 1
+        let (either, here) = (1 << stage | 1 << next, stage as u8 + 1);
+        let ends = self.state.iter().zip(&self.furthest).zip(&self.reached).zip(0_u32..);
+        let lost = ends.map(|(((&state, &furthest), mask), row)| {
+            ((state == State::Lost) & (furthest == here) & (mask & either == 1 << stage), row)
         });
-        furthest.filter_map(move |(_, row)| {
-            let since = self.at(row, stage).filter(|_| self.at(row, next).is_none())?;
-            Some((since, self.last_event_at[row]))
+        kept(lost).into_iter().map(move |row| {
+            let row = row as usize;
+            (self.stage_at[stage][row], self.last_event_at[row])
         })
+    }
+
+    /// How many sessions of a basis are in which state, and where.
+    pub(in crate::metrics) fn standing(&self, basis: Basis) -> Standing {
+        let mut counts = vec![[0; STATES.len()]; self.stages() + 1];
+        let ends = self.state.iter().zip(&self.furthest).zip(basis.masks(self));
+        for ((&state, &furthest), mask) in ends {
+            counts[usize::from(furthest)][state as usize] += u64::from(mask & 1);
+        }
+        Standing { counts }
     }
 
     pub(in crate::metrics) fn state(&self, row: usize) -> State {
@@ -151,10 +214,15 @@ impl Population {
         start..self.errors_end[row] as usize
     }
 
-    /// Times and codes of a session's errors, in order.
-    pub(in crate::metrics) fn errors(&self, row: usize) -> impl Iterator<Item = (i64, &str)> {
-        self.error_places(row)
-            .filter_map(|place| Some((self.error_at[place], self.error_code.get(place)?)))
+    /// The distinct codes of a session's errors in a span of time, as numbers for [`ByCode`].
+    pub(in crate::metrics) fn codes(&self, row: usize, during: Range<i64>, codes: &mut Vec<u32>) {
+        codes.clear();
+        let within = self.error_places(row).filter(|&place| during.contains(&self.error_at[place]));
+        codes.extend(within.map(|place| self.error_code.number(place)));
+        if codes.len() > 1 {
+            codes.sort_unstable();
+            codes.dedup();
+        }
     }
 
     /// Groups the sessions by an attribute; those without it, or all if none has it, by `None`.
@@ -180,9 +248,10 @@ impl Population {
 }
 
 /// Those that are marked, in their order; whether one is cannot be foreseen, so that there is no branch.
-fn kept<T: Copy + Default>(all: impl ExactSizeIterator<Item = (bool, T)>) -> Vec<T> {
+fn kept<T: Copy + Default>(all: impl Iterator<Item = (bool, T)> + Clone) -> Vec<T> {
+    let marked = all.clone().map(|(is_kept, _)| u32::from(is_kept)).sum::<u32>();
     // The last place takes what is written after all have been kept.
-    let mut kept = vec![T::default(); all.len() + 1];
+    let mut kept = vec![T::default(); marked as usize + 1];
     let mut count = 0;
     for (is_kept, one) in all {
         kept[count] = one;

@@ -23,15 +23,18 @@ fn recovered(frame: &Frame, side: &Side, stage: usize, next: usize) -> Proportio
     let pause = i64::try_from(frame.request.funnel.active_within_seconds).unwrap_or(i64::MAX);
     let pause = pause.saturating_mul(1_000_000);
     let mut stalled = Proportion::default();
-    for passage in side.population.passages(stage, next).filter(|passage| passage.is_watched) {
-        let Some(since) = passage.since else { continue };
-        let still_active = since.saturating_add(pause);
+    // What a session did cannot be foreseen: it is added up without asking.
+    for passage in side.population.passages(stage, next) {
+        let still_active = passage.since.unwrap_or_default().saturating_add(pause);
         let end = frame.end(passage.started_at);
-        let passed_at = passage.until.filter(|&at| at <= end);
-        if still_active < end && passed_at.is_none_or(|at| at > still_active) {
-            stalled.total += 1;
-            stalled.reached += u64::from(passed_at.is_some());
-        }
+        let until = passage.until.unwrap_or(i64::MAX);
+        let passed = passage.until.is_some() & (until <= end);
+        let stalls = passage.is_watched
+            & passage.since.is_some()
+            & (still_active < end)
+            & !(passed & (until <= still_active));
+        stalled.total += u64::from(stalls);
+        stalled.reached += u64::from(stalls & passed);
     }
     stalled
 }

@@ -1,12 +1,10 @@
 //! Sessions with an error at a stage against those without it.
 
-use std::collections::BTreeMap;
-
 use super::evidence::{Evidence, share};
 use super::sql::quoted;
 use super::{Candidate, Draft, Frame, Gain, Kind};
-use crate::metrics::leaving::codes;
 use crate::metrics::parallel;
+use crate::metrics::population::ByCode;
 use crate::statistics::proportion::Proportion;
 
 /// One hypothesis a step and error code: sessions with that error pass as often as the others.
@@ -29,21 +27,22 @@ pub(super) fn candidates<'a>(frame: &'a Frame<'a>) -> Vec<Candidate<'a>> {
 
 /// Of the sessions that had an error with a code before they passed on, or within the horizon,
 /// those that passed on; by code.
-fn passed_with<'a>(frame: &Frame<'a>, stage: usize, next: usize) -> BTreeMap<&'a str, Proportion> {
-    let side = &frame.now;
-    let mut with: BTreeMap<&str, Proportion> = BTreeMap::new();
-    let watched = |&row: &usize| frame.mature.holds(side.population, row);
-    for row in side.population.with_errors().filter(watched) {
-        let Some(since) = frame.reached_at(side, row, stage) else { continue };
-        let passed_at = frame.reached_at(side, row, next);
-        let end = frame.end(side.population.started_at(row)).saturating_add(1);
-        for code in codes(side.population, row, since..passed_at.unwrap_or(end)) {
-            let count = with.entry(code).or_default();
+fn passed_with<'a>(frame: &Frame<'a>, stage: usize, next: usize) -> Vec<(&'a str, Proportion)> {
+    let population = frame.now.population;
+    let (mut with, mut here) = (ByCode::<Proportion>::new(population), Vec::new());
+    let watched = |&row: &usize| frame.mature.holds(population, row);
+    for row in population.with_errors().filter(watched) {
+        let Some(since) = frame.reached_at(&frame.now, row, stage) else { continue };
+        let passed_at = frame.reached_at(&frame.now, row, next);
+        let end = frame.end(population.started_at(row)).saturating_add(1);
+        population.codes(row, since..passed_at.unwrap_or(end), &mut here);
+        for &code in &here {
+            let count = with.of(code);
             count.total += 1;
             count.reached += u64::from(passed_at.is_some());
         }
     }
-    with
+    with.named().collect()
 }
 
 fn draft(

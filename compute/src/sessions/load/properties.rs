@@ -46,7 +46,11 @@ proptest! {
         };
         let folded: Vec<Session> = digests.iter().map(folded).collect();
         let names = vec!["client_id".to_owned(), "v".to_owned()];
-        let wanted = Arc::new(Wanted { names: names.clone(), errors: true });
+        let wanted = Arc::new(Wanted {
+            names: names.clone(),
+            errors: true,
+            listed: Listed::default(),
+        });
         let scope = Arc::new(scope);
         let batch = encode(&definition, &rows).unwrap();
         prop_assert_eq!(&Columns(&batch).rows().unwrap(), &rows);

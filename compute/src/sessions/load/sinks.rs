@@ -218,22 +218,22 @@ impl Counted {
 }
 
 /// The columns that tell which stages were reached.
-struct Masks<'a> {
+pub(super) struct Masks<'a> {
     by_name: &'a arrow::array::Int32Array,
     in_horizon: &'a arrow::array::Int32Array,
     furthest: &'a arrow::array::Int32Array,
     excluded: &'a arrow::array::BooleanArray,
 }
 
-struct Mask {
-    reached: u32,
+pub(super) struct Mask {
+    pub reached: u32,
     by_name: u32,
     in_horizon: u32,
-    furthest: usize,
+    pub furthest: usize,
 }
 
 impl<'a> Masks<'a> {
-    fn of(columns: &Columns<'a>) -> Result<Self, ComputeError> {
+    pub fn of(columns: &Columns<'a>) -> Result<Self, ComputeError> {
         Ok(Self {
             by_name: columns.short("reached")?,
             in_horizon: columns.short("reached_in_horizon")?,
@@ -243,7 +243,7 @@ impl<'a> Masks<'a> {
     }
 
     #[inline]
-    fn get(&self, row: usize, scope: &Scope) -> Mask {
+    pub fn get(&self, row: usize, scope: &Scope) -> Mask {
         let (by_name, furthest) =
             (self.by_name.values()[row] as u32, self.furthest.values()[row] as usize);
         Mask {
@@ -254,7 +254,7 @@ impl<'a> Masks<'a> {
         }
     }
 
-    fn excluded(&self, row: usize) -> bool {
+    pub fn excluded(&self, row: usize) -> bool {
         self.excluded.value(row)
     }
 }
