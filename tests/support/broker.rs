@@ -96,7 +96,9 @@ impl Broker {
         let process = self.processes[broker].as_mut().expect("a process that was started");
         eventually("the broker listens", 180, || {
             let ended = process.try_wait().expect("a process of ours");
-            assert!(ended.is_none(), "the broker ended: {}", std::fs::read_to_string(&log).unwrap());
+            if ended.is_some() {
+                panic!("the broker ended: {}", std::fs::read_to_string(&log).expect("its log"));
+            }
             std::net::TcpStream::connect(("127.0.0.1", port)).ok()
         });
     }
